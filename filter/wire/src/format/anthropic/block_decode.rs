@@ -1,0 +1,108 @@
+//! Content blocks → IR parts, for requests and answers.
+
+use serde_json::value::RawValue;
+
+use super::NAME;
+use crate::format::Malformed;
+use crate::ir::{Extra, Media, MediaSource, Part};
+use crate::json::{self, Object};
+
+/// `content` or `system`: a string or blocks.
+pub(super) fn content(raw: &RawValue, path: String) -> Result<Vec<Part>, Malformed> {
+    match json::kind(raw) {
+        "string" => {
+            let text = json::text(raw, path)?.into_owned();
+            Ok(vec![Part::Text { text, extra: Extra::default() }])
+        }
+        "array" => blocks(raw, &path),
+        _ => Err(Malformed::expected(path, raw, "string or array")),
+    }
+}
+
+/// A list of blocks.
+pub(super) fn blocks(raw: &RawValue, path: &str) -> Result<Vec<Part>, Malformed> {
+    let items = json::array(raw, path)?.into_iter().enumerate();
+    items.map(|(i, item)| block(item, format!("{path}[{i}]"), true)).collect()
+}
+
+/// One block. A tool result holds blocks, but none that hold blocks again.
+fn block(raw: &RawValue, path: String, outer: bool) -> Result<Part, Malformed> {
+    let mut o = Object::of(raw, path)?;
+    let kind = o.str("type")?;
+    let opaque = || Part::Opaque { format: NAME, json: raw.to_owned() };
+    Ok(match o.need("type", kind)?.as_ref() {
+        "text" => {
+            let text = o.string("text")?;
+            Part::Text { text: o.need("text", text)?, extra: o.rest(NAME) }
+        }
+        "image" => media(o, None)?.map_or_else(opaque, Part::Image),
+        "document" => {
+            let title = o.string("title")?;
+            media(o, title)?.map_or_else(opaque, Part::Document)
+        }
+        "tool_use" => {
+            let (id, name, input) = (o.string("id")?, o.string("name")?, o.raw("input")?);
+            let arguments = input.map_or("{}", RawValue::get).to_owned();
+            Part::ToolCall { id: o.need("id", id)?, name: o.need("name", name)?, arguments, extra: o.rest(NAME) }
+        }
+        "tool_result" if outer => tool_result(o)?,
+        "thinking" => {
+            let (text, signature) = (o.string("thinking")?, o.string("signature")?);
+            let text = o.need("thinking", text)?;
+            if o.is_empty() { Part::Reasoning { text, signature, redacted: false } } else { opaque() }
+        }
+        "redacted_thinking" => {
+            let data = o.string("data")?;
+            let signature = Some(o.need("data", data)?);
+            if o.is_empty() { Part::Reasoning { text: String::new(), signature, redacted: true } } else { opaque() }
+        }
+        _ => opaque(),
+    })
+}
+
+fn tool_result(mut o: Object<'_>) -> Result<Part, Malformed> {
+    let id = o.string("tool_use_id")?;
+    let id = o.need("tool_use_id", id)?;
+    let path = o.at("content");
+    let content = match o.raw("content")? {
+        None => Vec::new(),
+        Some(raw) if json::kind(raw) == "string" => self::content(raw, path)?,
+        Some(raw) => {
+            let items = json::array(raw, path.as_str())?.into_iter().enumerate();
+            items.map(|(i, item)| block(item, format!("{path}[{i}]"), false)).collect::<Result<_, _>>()?
+        }
+    };
+    if content.is_empty() {
+        o.spell("content");
+    }
+    let is_error = o.bool("is_error")?;
+    if is_error == Some(false) {
+        o.spell("is_error");
+    }
+    Ok(Part::ToolResult { id, content, is_error: is_error.unwrap_or(false), extra: o.rest(NAME) })
+}
+
+/// An image or document whose source the IR knows; plain text and search results as documents are left opaque.
+fn media(mut o: Object<'_>, name: Option<String>) -> Result<Option<Media>, Malformed> {
+    let inner = o.object("source")?;
+    let mut inner = o.need("source", inner)?;
+    let source = match inner.str("type")?.as_deref() {
+        Some("base64") => {
+            let (media_type, data) = (inner.string("media_type")?, inner.string("data")?);
+            let media_type = inner.need("media_type", media_type)?;
+            MediaSource::Base64 { media_type, data: inner.need("data", data)? }
+        }
+        Some("url") => {
+            let url = inner.string("url")?;
+            MediaSource::Url(inner.need("url", url)?)
+        }
+        Some("file") => {
+            let id = inner.string("file_id")?;
+            MediaSource::FileId(inner.need("file_id", id)?)
+        }
+        Some(_) | None => return Ok(None),
+    };
+    let mut extra = o.rest(NAME);
+    extra.nest("source", inner.rest(NAME));
+    Ok(Some(Media { source, name, extra }))
+}

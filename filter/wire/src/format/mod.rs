@@ -1,0 +1,136 @@
+//! Wire formats. Each has two halves that share its wire types, so both directions are tested against each other:
+//! *inbound* (speaks with clients) and *outbound* (speaks with upstreams).
+//!
+//! Registration is a row of [`INBOUND`]; outbound formats are those the rows of [`crate::provider::PROVIDERS`] point at.
+
+pub mod anthropic;
+mod fault;
+mod loss;
+mod media;
+pub mod openai_chat;
+
+use crate::ir::{Event, Fault, Losses, Operation, Request, Response, Usage};
+use crate::scan::{Edit, Member, Scan, quoted};
+
+/// A request body that cannot be understood, told so that its author can mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// The member at fault, e.g. `messages[2].content[0].type`; empty for the body as a whole.
+    pub path: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// What a stream encoder must know of the request it answers.
+#[derive(Debug, Clone, Default)]
+pub struct StreamContext {
+    /// The model's name as the client asked for it; used where the provider says none.
+    pub model: String,
+    /// The client asked for usage in the stream.
+    pub usage: bool,
+    /// Unix seconds, for formats that carry a creation time the provider did not send.
+    pub now: u64,
+}
+
+/// A format as clients speak it.
+pub trait Inbound: Sync {
+    /// The format's name in the field, e.g. `openai_chat`.
+    fn name(&self) -> &'static str;
+    /// The operation, if this path (without query) belongs to this format.
+    fn claims(&self, path: &str) -> Option<Operation>;
+    /// Header names (lower case) that a client of this format may have forwarded to a provider of the same format.
+    fn forwarded_headers(&self) -> &'static [&'static str];
+    /// Body to IR.
+    ///
+    /// # Errors
+    /// The member at fault.
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed>;
+    /// IR to a unary body. `context` fills what the provider did not send.
+    fn encode_response(&self, response: &Response, context: &StreamContext) -> Vec<u8>;
+    /// The status this format's clients know for the fault: the fault's own, save where a vendor has a special one.
+    fn status(&self, fault: &Fault) -> u16 {
+        fault.status
+    }
+    /// An error body.
+    fn encode_fault(&self, fault: &Fault) -> Vec<u8>;
+    /// The list of models the caller may use.
+    fn encode_models(&self, models: &[String]) -> Vec<u8>;
+    /// Events to frames.
+    fn stream_encoder(&self, context: StreamContext) -> Box<dyn StreamEncode>;
+}
+
+/// Events to frames, one stream.
+pub trait StreamEncode {
+    /// Appends the frames of one event.
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+    /// The upstream ended: closes what is open. A stream that had no `Done` ends in a well-formed error event.
+    fn finish(&mut self, out: &mut Vec<u8>);
+}
+
+/// A format as upstreams speak it.
+pub trait Outbound: Sync {
+    /// The format's name in the field; equal to the inbound half's.
+    fn name(&self) -> &'static str;
+    /// Path below the provider's base, e.g. `/chat/completions`.
+    fn path(&self, operation: Operation) -> &'static str;
+    /// Headers every request of this format needs unless the client (of the same format) sent its own.
+    fn default_headers(&self) -> &'static [(&'static str, &'static str)];
+    /// IR to a request body that asks `model`.
+    fn encode_request(&self, request: &Request, model: &str, losses: &mut Losses) -> Vec<u8>;
+    /// Same format: the edits that turn the client's body into the provider's; all else stays byte-identical.
+    fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit>;
+    /// Unary body to IR.
+    ///
+    /// # Errors
+    /// What is unusable about it.
+    fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed>;
+    /// Just the usage of a unary body.
+    fn response_usage(&self, body: &[u8]) -> Option<Usage>;
+    /// An error answer, whatever its body is.
+    fn decode_fault(&self, status: u16, body: &[u8]) -> Fault;
+    /// Frames to events.
+    fn stream_decoder(&self) -> Box<dyn StreamDecode>;
+    /// Watches a stream that is passed through: takes usage, and hides what [`Outbound::edits`] asked for on its own.
+    fn stream_watch(&self, hide_usage: bool) -> Box<dyn StreamWatch>;
+}
+
+/// Frames to events, one stream. Cut anywhere, the events are the same.
+pub trait StreamDecode {
+    /// More bytes.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>);
+    /// No more bytes.
+    fn finish(&mut self, out: &mut Vec<Event>);
+}
+
+/// Passes a stream through and reads along.
+pub trait StreamWatch {
+    /// More bytes in; appends what the client may see, at once.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>);
+    /// No more bytes in.
+    fn finish(&mut self, out: &mut Vec<u8>);
+    /// What has been reported so far.
+    fn usage(&self) -> Usage;
+    /// The provider's own end marker was seen, so the stream is whole.
+    fn done(&self) -> bool;
+}
+
+/// All inbound formats; the first that claims a path has it.
+pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic];
+
+/// The edits every format needs between a client and a provider that speak it both. `strip` are members this provider
+/// does not take.
+fn same_format_edits(scan: &Scan, model: &str, strip: &[&Member]) -> Vec<Edit> {
+    let mut removed = strip.to_vec();
+    removed.extend(&scan.fallbacks_at);
+    let mut edits = scan.remove_all(&removed);
+    match &scan.model_at {
+        Some(_) if scan.model.as_deref() == Some(model) => {}
+        Some(at) => edits.push(Edit { range: at.value.clone(), with: quoted(model).into_bytes() }),
+        None => {
+            let comma = if scan.members == removed.len() { "" } else { "," };
+            let with = format!(r#"{comma}"model":{}"#, quoted(model)).into_bytes();
+            edits.push(Edit { range: scan.end..scan.end, with });
+        }
+    }
+    edits
+}

@@ -1,0 +1,204 @@
+//! OpenAI Chat Completions, the format of OpenAI and of the many servers compatible with it.
+//!
+//! Does not: Responses, embeddings, audio; a second choice of one answer (requests for several stay in this format).
+//!
+//! Decision: servers that deviate are values of [`Compatible`], a closed list of flags. Rejected: a format per vendor,
+//! which would repeat nine tenths of this one.
+
+mod fault;
+mod message_encode;
+mod request_decode;
+mod request_encode;
+mod response;
+mod stream_decode;
+mod stream_encode;
+mod usage;
+mod watch;
+
+use crate::format::{
+    Inbound, Malformed, Outbound, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+};
+use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
+use crate::json::{self, Object};
+use crate::scan::{Edit, Scan};
+
+/// The format's name.
+pub const NAME: &str = "openai_chat";
+
+/// OpenAI's own dialect, both halves.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenAiChat;
+
+/// A server that speaks the format with deviations; a closed list.
+#[derive(Debug, Clone, Copy)]
+pub struct Compatible {
+    /// Knows `stream_options`. Those that do not send usage unasked.
+    pub stream_options: bool,
+    /// Knows `max_completion_tokens`, the newer name of `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// Takes `user`, `seed` and `reasoning_effort`. Those that do not refuse a request that holds them.
+    pub extensions: bool,
+}
+
+const OPENAI: Compatible = Compatible { stream_options: true, max_completion_tokens: true, extensions: true };
+
+impl Inbound for OpenAiChat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn claims(&self, path: &str) -> Option<Operation> {
+        match path {
+            "/v1/chat/completions" | "/openai/v1/chat/completions" => Some(Operation::Chat),
+            "/v1/models" | "/openai/v1/models" => Some(Operation::ListModels),
+            _ => None,
+        }
+    }
+
+    /// None: everything this format says is in the body. `openai-organization` and `openai-project` choose who pays for
+    /// a key, and the key is the gateway's; `openai-beta` switches APIs other than this one.
+    fn forwarded_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed> {
+        request_decode::decode(body)
+    }
+
+    fn encode_response(&self, response: &Response, context: &StreamContext) -> Vec<u8> {
+        response::encode(response, context)
+    }
+
+    /// 529 is Anthropic's; clients of this format know 503.
+    fn status(&self, fault: &Fault) -> u16 {
+        if fault.kind == FaultKind::Overloaded { FaultKind::Overloaded.status() } else { fault.status }
+    }
+
+    fn encode_fault(&self, fault: &Fault) -> Vec<u8> {
+        fault::encode(fault)
+    }
+
+    fn encode_models(&self, models: &[String]) -> Vec<u8> {
+        let mut out = Vec::new();
+        json::write_object(&mut out, |o| {
+            o.str("object", "list");
+            o.array("data", |data| {
+                for model in models {
+                    data.object(|o| {
+                        o.str("id", model);
+                        o.str("object", "model");
+                        o.u64("created", 0);
+                        o.str("owned_by", "attache");
+                    });
+                }
+            });
+        });
+        out
+    }
+
+    fn stream_encoder(&self, context: StreamContext) -> Box<dyn StreamEncode> {
+        Box::new(stream_encode::Encoder::new(context))
+    }
+}
+
+impl Outbound for Compatible {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn path(&self, operation: Operation) -> &'static str {
+        match operation {
+            Operation::Chat => "/chat/completions",
+            Operation::ListModels => "/models",
+        }
+    }
+
+    fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn encode_request(&self, request: &Request, model: &str, losses: &mut Losses) -> Vec<u8> {
+        request_encode::encode(request, model, *self, losses)
+    }
+
+    fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit> {
+        let mut strip = Vec::new();
+        let mut edits = Vec::new();
+        if !self.stream_options {
+            strip.extend(&scan.stream_options_at);
+        } else if scan.stream && !scan.include_usage {
+            let inside = scan.include_usage_edit.clone();
+            edits.push(inside.unwrap_or_else(|| scan.insert("stream_options", r#"{"include_usage":true}"#)));
+        }
+        if let Some(newer) = scan.max_completion_tokens_at.as_ref().filter(|_| !self.max_completion_tokens) {
+            // It outranks the older name, and takes it.
+            strip.extend(&scan.max_tokens_at);
+            edits.push(Edit { range: newer.name.clone(), with: b"\"max_tokens\"".to_vec() });
+        }
+        edits.extend(same_format_edits(scan, model, &strip));
+        edits
+    }
+
+    fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed> {
+        response::decode(body)
+    }
+
+    fn response_usage(&self, body: &[u8]) -> Option<Usage> {
+        let usage = usage::read(Object::parse(body).ok()?.raw("usage").ok()??);
+        (!usage.is_empty()).then_some(usage)
+    }
+
+    fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
+        fault::decode(status, body)
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecode> {
+        Box::<stream_decode::Decoder>::default()
+    }
+
+    fn stream_watch(&self, hide_usage: bool) -> Box<dyn StreamWatch> {
+        Box::new(watch::Watch::new(hide_usage))
+    }
+}
+
+impl Outbound for OpenAiChat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn path(&self, operation: Operation) -> &'static str {
+        OPENAI.path(operation)
+    }
+
+    fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
+        OPENAI.default_headers()
+    }
+
+    fn encode_request(&self, request: &Request, model: &str, losses: &mut Losses) -> Vec<u8> {
+        OPENAI.encode_request(request, model, losses)
+    }
+
+    fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit> {
+        OPENAI.edits(scan, model)
+    }
+
+    fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed> {
+        OPENAI.decode_response(body)
+    }
+
+    fn response_usage(&self, body: &[u8]) -> Option<Usage> {
+        OPENAI.response_usage(body)
+    }
+
+    fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
+        OPENAI.decode_fault(status, body)
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecode> {
+        OPENAI.stream_decoder()
+    }
+
+    fn stream_watch(&self, hide_usage: bool) -> Box<dyn StreamWatch> {
+        OPENAI.stream_watch(hide_usage)
+    }
+}

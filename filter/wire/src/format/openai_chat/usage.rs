@@ -1,0 +1,61 @@
+//! The `usage` member.
+
+use serde_json::value::RawValue;
+
+use crate::ir::Usage;
+use crate::json::{Object, ObjectWriter};
+
+/// Reads what is there and has the right type; counts are never worth failing an answer for.
+pub(super) fn read(raw: &RawValue) -> Usage {
+    let Ok(mut o) = Object::of(raw, "usage") else { return Usage::default() };
+    let mut usage = Usage {
+        input: count(&mut o, "prompt_tokens"),
+        output: count(&mut o, "completion_tokens"),
+        // DeepSeek's name for it; the standard one wins below.
+        cache_read: count(&mut o, "prompt_cache_hit_tokens"),
+        ..Usage::default()
+    };
+    if let Ok(Some(mut details)) = o.object("prompt_tokens_details") {
+        usage.cache_read = count(&mut details, "cached_tokens").or(usage.cache_read);
+        // OpenRouter's addition.
+        usage.cache_write = count(&mut details, "cache_write_tokens");
+    }
+    // More cached tokens than tokens: this server counts them beside the others (Grok on Azure does).
+    if let (Some(all), Some(cached)) = (usage.input, usage.cache_read)
+        && cached > all
+    {
+        usage.input = Some(all.saturating_add(cached));
+    }
+    if let Ok(Some(mut details)) = o.object("completion_tokens_details") {
+        usage.reasoning = count(&mut details, "reasoning_tokens");
+    }
+    usage
+}
+
+fn count(o: &mut Object<'_>, name: &str) -> Option<u64> {
+    o.u64(name).ok().flatten()
+}
+
+/// Writes the member, if the provider said anything.
+pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage) {
+    if usage.is_empty() {
+        return;
+    }
+    let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
+    o.object("usage", |o| {
+        o.u64("prompt_tokens", input);
+        o.u64("completion_tokens", output);
+        o.u64("total_tokens", input.saturating_add(output));
+        if usage.cache_read.is_some() || usage.cache_write.is_some() {
+            o.object("prompt_tokens_details", |details| {
+                details.u64("cached_tokens", usage.cache_read.unwrap_or(0));
+                if let Some(written) = usage.cache_write {
+                    details.u64("cache_write_tokens", written);
+                }
+            });
+        }
+        if let Some(reasoning) = usage.reasoning {
+            o.object("completion_tokens_details", |details| details.u64("reasoning_tokens", reasoning));
+        }
+    });
+}

@@ -1,0 +1,36 @@
+//! Token counts as the provider reports them.
+
+/// Token counts of one try. `None` means the provider did not say; it is not zero.
+///
+/// `input` counts *all* prompt tokens, cached ones included (the OpenAI reading); formats that report cached tokens
+/// beside the uncached ones (Anthropic) are summed on decoding and split again on encoding.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens, cached ones included.
+    pub input: Option<u64>,
+    /// Completion tokens, reasoning included.
+    pub output: Option<u64>,
+    /// Prompt tokens read from the provider's prompt cache.
+    pub cache_read: Option<u64>,
+    /// Prompt tokens written to the provider's prompt cache.
+    pub cache_write: Option<u64>,
+    /// Completion tokens spent on reasoning.
+    pub reasoning: Option<u64>,
+}
+
+impl Usage {
+    /// Later reports win over earlier ones, field by field: streams report input first and output last.
+    pub fn update(&mut self, later: &Self) {
+        self.input = later.input.or(self.input);
+        self.output = later.output.or(self.output);
+        self.cache_read = later.cache_read.or(self.cache_read);
+        self.cache_write = later.cache_write.or(self.cache_write);
+        self.reasoning = later.reasoning.or(self.reasoning);
+    }
+
+    /// True if the provider said nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,116 @@
+//! Providers: rows of data. A provider is not a format; most rows share one.
+
+pub mod anthropic;
+pub mod openai_compatible;
+
+use crate::format::Outbound;
+
+/// How a provider wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth {
+    /// Header that carries the key, lower case.
+    pub header: &'static str,
+    /// What stands before the key in the value, e.g. `Bearer `.
+    pub prefix: &'static str,
+}
+
+/// `Authorization: Bearer`, the usual way.
+pub const BEARER: Auth = Auth { header: "authorization", prefix: "Bearer " };
+
+/// `x-api-key`, bare.
+pub const X_API_KEY: Auth = Auth { header: "x-api-key", prefix: "" };
+
+/// All providers, one slice a file.
+pub static PROVIDERS: &[&[Provider]] = &[anthropic::ROWS, openai_compatible::ROWS];
+
+/// The provider of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Provider> {
+    rows().find(|row| row.name == name)
+}
+
+/// All names, for messages that list them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    rows().map(|row| row.name)
+}
+
+/// Every header (lower case) any row can put a key into, each once. Whoever passes a client's headers on removes these first.
+#[must_use]
+pub fn credential_headers() -> Vec<&'static str> {
+    let mut headers: Vec<_> = rows().map(|row| row.auth.header).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    headers
+}
+
+fn rows() -> impl Iterator<Item = &'static Provider> {
+    PROVIDERS.iter().copied().flatten()
+}
+
+/// One known provider.
+#[derive(Clone, Copy)]
+pub struct Provider {
+    /// Name in `attache.yaml`.
+    pub name: &'static str,
+    /// Scheme, host, optional port and path prefix, without trailing slash: `https://api.openai.com/v1`.
+    pub base: &'static str,
+    /// What it speaks.
+    pub format: &'static dyn Outbound,
+    /// How it wants its key.
+    pub auth: Auth,
+    /// The vendor's own page the row was taken from.
+    pub docs: &'static str,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_each_file_is_sorted() {
+        for rows in PROVIDERS {
+            assert!(rows.windows(2).all(|pair| pair[0].name < pair[1].name), "{rows:?}");
+        }
+        let mut all: Vec<_> = names().collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        assert!(names().all(|name| find(name).is_some_and(|row| row.name == name)));
+        assert!(find("nobody").is_none());
+    }
+
+    #[test]
+    fn bases_are_addresses_without_a_trailing_slash_and_tls_unless_local() {
+        for row in rows() {
+            let local = row.base.starts_with("http://127.0.0.1:");
+            assert!(row.base.starts_with("https://") || local, "{row:?}");
+            assert!(!row.base.ends_with('/') && !row.base.contains(['?', '#', '@']), "{row:?}");
+            assert!(row.docs.starts_with("https://"), "{row:?}");
+            assert!(row.format.path(crate::ir::Operation::Chat).starts_with('/'), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn every_header_that_can_hold_a_key_is_listed_once_in_lower_case() {
+        assert_eq!(credential_headers(), ["authorization", "x-api-key"]);
+        assert!(credential_headers().iter().all(|name| *name == name.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn no_format_forwards_or_sets_a_credential() {
+        let credentials = credential_headers();
+        for format in crate::format::INBOUND {
+            assert!(format.forwarded_headers().iter().all(|name| !credentials.contains(name)), "{}", format.name());
+        }
+        for row in rows() {
+            assert!(row.format.default_headers().iter().all(|(name, _)| !credentials.contains(name)), "{row:?}");
+        }
+    }
+}

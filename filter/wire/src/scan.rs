@@ -1,0 +1,293 @@
+//! One pass over a request body: what routing needs, as byte ranges, without building a document.
+//!
+//! Does not: change a body (that is [`splice`] with [`Edit`]s) or look at members routing has no use for.
+//!
+//! Decision: the pass is serde_json's own, with every value left raw; positions come from where the raw text lies in
+//! the body. So syntax is checked by the parser everybody uses. Rejected: a scanner of our own, which would be one more
+//! opinion on what JSON is, and two opinions on one body are a way past a policy.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::format::Malformed;
+use crate::json::{self, Object};
+
+/// One member of the top-level object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// From the byte after the previous member (or the opening brace) to the end of this value: removing a member
+    /// means cutting this range and one comma.
+    pub whole: Range<usize>,
+    /// The name alone, with its quotes.
+    pub name: Range<usize>,
+    /// The value alone.
+    pub value: Range<usize>,
+    /// Where the next member's name begins, if there is one.
+    pub next: Option<usize>,
+}
+
+/// What one pass found. Ranges index the scanned body.
+#[derive(Debug, Clone, Default)]
+pub struct Scan {
+    /// `model`, unescaped.
+    pub model: Option<String>,
+    /// Where it is.
+    pub model_at: Option<Member>,
+    /// `stream` is true.
+    pub stream: bool,
+    /// `stream_options.include_usage` is true.
+    pub include_usage: bool,
+    /// Where `stream_options` is.
+    pub stream_options_at: Option<Member>,
+    /// Inside `stream_options`: the edit that makes `include_usage` true.
+    pub include_usage_edit: Option<Edit>,
+    /// `fallbacks`, Attaché's own member: models to try after the first.
+    pub fallbacks: Vec<String>,
+    /// Where it is.
+    pub fallbacks_at: Option<Member>,
+    /// `max_completion_tokens`, else `max_tokens`.
+    pub max_tokens: Option<u64>,
+    /// Where `max_tokens` is.
+    pub max_tokens_at: Option<Member>,
+    /// Where `max_completion_tokens` is.
+    pub max_completion_tokens_at: Option<Member>,
+    /// Number of members; tells whether an insertion needs a comma.
+    pub members: usize,
+    /// Position after the opening brace.
+    pub start: usize,
+    /// Position of the closing brace.
+    pub end: usize,
+    /// Length of the scanned body.
+    pub len: usize,
+}
+
+/// One change to a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Bytes to replace; empty to insert.
+    pub range: Range<usize>,
+    /// What stands there instead.
+    pub with: Vec<u8>,
+}
+
+impl Scan {
+    /// The edit that removes one member and one comma, so that the rest stays an object. To remove several from one
+    /// body use [`Scan::remove_all`]: two neighbours would both claim the comma between them.
+    #[must_use]
+    pub fn remove(&self, member: &Member) -> Edit {
+        cut(member, member.whole.start == self.start)
+    }
+
+    /// The edits that remove several members.
+    #[must_use]
+    pub fn remove_all(&self, members: &[&Member]) -> Vec<Edit> {
+        let mut order = members.to_vec();
+        order.sort_by_key(|member| member.whole.start);
+        // Members at the head of the object take the comma after them, all others the one before.
+        let mut head = Some(self.start);
+        let edits = order.into_iter().map(|member| {
+            let first = head == Some(member.whole.start) || head == Some(member.name.start);
+            head = if first { member.next } else { None };
+            cut(member, first)
+        });
+        edits.collect()
+    }
+
+    /// The edit that adds one member at the end of an object that keeps at least one. `json` is its value.
+    #[must_use]
+    pub fn insert(&self, name: &str, json: &str) -> Edit {
+        let comma = if self.members == 0 { "" } else { "," };
+        Edit { range: self.end..self.end, with: format!("{comma}{}:{json}", quoted(name)).into_bytes() }
+    }
+}
+
+fn cut(member: &Member, first: bool) -> Edit {
+    let range = if first { member.name.start..member.next.unwrap_or(member.whole.end) } else { member.whole.clone() };
+    Edit { range, with: Vec::new() }
+}
+
+/// Text as a JSON string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// Finds what routing needs, and checks that the whole body is one JSON object in UTF-8.
+///
+/// # Errors
+/// Not such an object, a member of the wrong type, or a member of [`Scan`] that is there twice: which of two a provider
+/// believes is its own affair, so none could be checked against a policy.
+pub fn scan(body: &[u8]) -> Result<Scan, Malformed> {
+    let text = std::str::from_utf8(body)
+        .map_err(|e| Malformed { path: String::new(), message: format!("not UTF-8 at byte {}", e.valid_up_to()) })?;
+    let mut pass = Pass { body: text, start: 0, members: 0, found: Vec::new(), twice: None };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_map(&mut pass).and_then(|()| deserializer.end()).map_err(|e| Malformed::syntax(&e))?;
+    let Pass { start, members, mut found, twice, .. } = pass;
+    if let Some(name) = twice {
+        return Err(Malformed { path: name.to_owned(), message: "appears twice, expected once".to_owned() });
+    }
+    found.sort_by_key(|found| NAMES.iter().position(|name| *name == found.name));
+    let end = text.rfind('}').unwrap_or_default();
+    let mut scan = Scan { start, members, end, len: body.len(), ..Scan::default() };
+    for found in found {
+        scan.take(found)?;
+    }
+    Ok(scan)
+}
+
+/// Names routing asks about. The newer bound on the answer comes last, so that it outranks the older one.
+const NAMES: &[&str] = &["model", "stream", "stream_options", "fallbacks", "max_tokens", "max_completion_tokens"];
+
+/// One member of [`NAMES`].
+struct Found<'a> {
+    name: &'static str,
+    value: &'a RawValue,
+    at: Member,
+}
+
+/// State of one pass.
+struct Pass<'a> {
+    body: &'a str,
+    start: usize,
+    members: usize,
+    found: Vec<Found<'a>>,
+    twice: Option<&'static str>,
+}
+
+impl Pass<'_> {
+    /// Where a raw value lies in the body it was borrowed from.
+    fn range(&self, raw: &RawValue) -> Range<usize> {
+        let start = (raw.get().as_ptr() as usize).saturating_sub(self.body.as_ptr() as usize);
+        start..start + raw.get().len()
+    }
+}
+
+impl<'a> Visitor<'a> for &mut Pass<'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        self.start = self.body.find('{').map_or(0, |open| open + 1);
+        let mut after = self.start;
+        while let Some(key) = map.next_key::<&'a RawValue>()? {
+            let value = map.next_value::<&'a RawValue>()?;
+            self.members += 1;
+            let at = Member {
+                whole: after..self.range(value).end,
+                name: self.range(key),
+                value: self.range(value),
+                next: None,
+            };
+            if let Some(last) = self.found.last_mut().filter(|last| last.at.whole.end == after) {
+                last.at.next = Some(at.name.start);
+            }
+            after = at.whole.end;
+            let text = json::text(key, "").map_err(|e| M::Error::custom(e.message))?;
+            if let Some(name) = NAMES.iter().copied().find(|name| *name == text) {
+                if self.found.iter().any(|found| found.name == name) {
+                    self.twice = Some(name);
+                } else {
+                    self.found.push(Found { name, value, at });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scan {
+    fn take(&mut self, Found { name, value, at }: Found<'_>) -> Result<(), Malformed> {
+        let null = value.get() == "null";
+        match name {
+            "model" => {
+                self.model = Some(json::text(value, name)?.into_owned());
+                self.model_at = Some(at);
+            }
+            "stream" => self.stream = !null && boolean(value, name)?,
+            "stream_options" => {
+                self.include_usage_edit = include_usage(value, at.value.start)?;
+                self.include_usage = self.include_usage_edit.is_none();
+                self.stream_options_at = Some(at);
+            }
+            "fallbacks" => {
+                self.fallbacks = if null { Vec::new() } else { strings(value, name)? };
+                self.fallbacks_at = Some(at);
+            }
+            _ => {
+                if !null {
+                    let bound = json::whole(value.get());
+                    self.max_tokens = Some(bound.ok_or_else(|| Malformed::expected(name, value, "whole number"))?);
+                }
+                let newer = name == "max_completion_tokens";
+                let place = if newer { &mut self.max_completion_tokens_at } else { &mut self.max_tokens_at };
+                *place = Some(at);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn boolean(value: &RawValue, path: &str) -> Result<bool, Malformed> {
+    serde_json::from_str(value.get()).map_err(|_| Malformed::expected(path, value, "boolean"))
+}
+
+fn strings(value: &RawValue, path: &str) -> Result<Vec<String>, Malformed> {
+    let items = json::array(value, path)?;
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(i, item)| json::text(item, format!("{path}[{i}]")).map(Cow::into_owned))
+        .collect()
+}
+
+/// The edit that makes `include_usage` true inside a `stream_options` beginning at `start`; none if it is.
+fn include_usage(value: &RawValue, start: usize) -> Result<Option<Edit>, Malformed> {
+    let path = "stream_options";
+    let end = start + value.get().len();
+    if value.get() == "null" {
+        return Ok(Some(Edit { range: start..end, with: br#"{"include_usage":true}"#.to_vec() }));
+    }
+    let mut options = Object::of(value, path)?;
+    let Some(flag) = options.peek("include_usage") else {
+        let comma = if options.is_empty() { "" } else { "," };
+        let with = format!(r#"{comma}"include_usage":true"#).into_bytes();
+        return Ok(Some(Edit { range: end - 1..end - 1, with }));
+    };
+    if options.bool("include_usage")? == Some(true) {
+        return Ok(None);
+    }
+    let at = start + (flag.get().as_ptr() as usize).saturating_sub(value.get().as_ptr() as usize);
+    Ok(Some(Edit { range: at..at + flag.get().len(), with: b"true".to_vec() }))
+}
+
+/// Applies edits. One that lies outside the body, or over an earlier one, is left out.
+#[must_use]
+pub fn splice(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut order: Vec<&Edit> = edits.iter().collect();
+    order.sort_by_key(|edit| edit.range.start);
+    let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + added);
+    let mut done = 0;
+    for edit in order {
+        if edit.range.start < done || edit.range.start > edit.range.end {
+            continue;
+        }
+        let (Some(kept), Some(_)) = (body.get(done..edit.range.start), body.get(edit.range.clone())) else { continue };
+        out.extend_from_slice(kept);
+        out.extend_from_slice(&edit.with);
+        done = edit.range.end;
+    }
+    out.extend_from_slice(body.get(done..).unwrap_or_default());
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! Laws of translation, checked over every case there is: our own corpus, and recordings of real exchanges where they
+//! are at hand. A new case or format is covered without a new test.
+//!
+//! The modules say `cfg(test)` although all of this is a test: that is where clippy allows helpers to unwrap.
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod fault;
+#[cfg(test)]
+mod fold;
+#[cfg(test)]
+mod request;
+#[cfg(test)]
+mod response;
+#[cfg(test)]
+mod sequence;
+#[cfg(test)]
+mod splice;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod translate;
+#[cfg(test)]
+mod tree;
+#[cfg(test)]
+mod watch;

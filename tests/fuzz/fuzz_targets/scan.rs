@@ -1,0 +1,22 @@
+//! A body that scans is one object, and stays one under every provider's edits.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::json::Object;
+use wire::provider;
+use wire::scan::{scan, splice};
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(found) = scan(body) else { return };
+    assert!(Object::parse(body).is_ok());
+    for name in provider::names() {
+        let Some(row) = provider::find(name) else { continue };
+        let spliced = splice(body, &row.format.edits(&found, "model"));
+        let again = scan(&spliced);
+        assert!(
+            again.is_ok_and(|scan| scan.model.as_deref() == Some("model") && scan.fallbacks_at.is_none()),
+            "{name}"
+        );
+    }
+});
