@@ -1,0 +1,179 @@
+//! From the typed to the resolved stage: every rule stands where its value is resolved, and every fault is told.
+//!
+//! Does not: read environment, files or names in the net; a reference to a secret stays a reference.
+//!
+//! Decision: checking *is* resolving, so no rule can forget a value and no value is parsed twice. Rejected: a pass that
+//! only checks, followed by one that trusts it. Where a value is at fault a default stands in, which nobody sees: a
+//! configuration with faults has no snapshot.
+
+mod model;
+mod provider;
+mod virtual_key;
+
+use std::time::Duration;
+
+use super::fault::{Faults, Path};
+use super::schema::{AuthMode, Config};
+use super::snapshot::{Retry, Sidecar, Snapshot, Timeouts, VirtualKey};
+use super::text;
+
+/// What names of providers and keys are made of.
+const NAME: &str = "a name of a-z, 0-9 and -, at most 63 long";
+
+/// Each try is one row of every composite cluster.
+const MOST_TRIES: u32 = 32;
+
+/// Whose configuration it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The user's file.
+    Whole,
+    /// The filter's part: virtual keys are elsewhere.
+    Guest,
+}
+
+/// Who may call, where the user did not say: everybody, until there is a key to ask for.
+pub(super) fn auth(typed: &Config) -> AuthMode {
+    typed.auth.unwrap_or(if typed.virtual_keys.is_empty() { AuthMode::Open } else { AuthMode::Required })
+}
+
+/// The resolved configuration; of use only if no fault was added.
+pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Snapshot, Vec<VirtualKey>) {
+    let root = Path::root();
+    version(typed, &root, faults);
+    let (providers, lanes) = provider::resolve(&typed.providers, &root.member("providers"), faults);
+    let known = provider::Known { providers: &providers, lanes: &lanes };
+    let models = model::resolve(&typed.models, known, &root.member("models"), faults);
+    let virtual_keys = virtual_key::resolve(&typed.virtual_keys, known, &root.member("virtual_keys"), faults);
+    let snapshot = Snapshot {
+        listen: listen(typed, &root, faults),
+        auth: auth(typed),
+        client_keys: typed.client_keys,
+        models,
+        retry: retry(typed, &root.member("retry"), faults),
+        body_limit: body_limit(typed, &root.member("limits"), faults),
+        timeouts: timeouts(typed, &root.member("timeouts"), faults),
+        sidecar: sidecar(typed, &root.member("sidecar"), faults),
+        seed: typed.routing.as_ref().and_then(|routing| routing.seed),
+        providers,
+        lanes,
+    };
+    if scope == Scope::Whole && snapshot.auth == AuthMode::Required && virtual_keys.is_empty() {
+        faults.add(&root.member("virtual_keys"), "none", "at least one, since auth is required and nobody could call");
+    }
+    (snapshot, virtual_keys)
+}
+
+fn version(typed: &Config, root: &Path, faults: &mut Faults) {
+    match typed.version {
+        Some(1) => {}
+        Some(other) => faults.add(&root.member("version"), other.to_string(), "1, the only version so far"),
+        None => faults.add(&root.member("version"), "nothing", "version: 1"),
+    }
+}
+
+fn listen(typed: &Config, root: &Path, faults: &mut Faults) -> String {
+    let path = root.member("listen");
+    let given = typed.listen.as_deref().unwrap_or("127.0.0.1:8080");
+    let anybody = auth(typed) != AuthMode::Required;
+    match text::socket(given) {
+        None => faults.add(&path, format!("{given:?}"), "IP:PORT such as 127.0.0.1:8080"),
+        Some(address) if anybody && !address.ip().is_loopback() && !typed.allow_open => faults.add(
+            &path,
+            format!("{given:?} while calls without a key are served"),
+            "a loopback address, `auth: required`, or `allow_open: true`",
+        ),
+        Some(_) => {}
+    }
+    given.to_owned()
+}
+
+fn retry(typed: &Config, path: &Path, faults: &mut Faults) -> Retry {
+    let mut tries = |given: Option<u32>, default: u32, member: &str| {
+        let tries = given.unwrap_or(default);
+        if !(1..=MOST_TRIES).contains(&tries) {
+            faults.add(&path.member(member), tries.to_string(), format!("1 to {MOST_TRIES}, the first try included"));
+        }
+        tries
+    };
+    let per_candidate = tries(typed.retry.per_candidate, 1, "per_candidate");
+    let max = tries(typed.retry.max, 4, "max");
+    let backoff = duration(typed.retry.backoff.as_deref(), Duration::from_millis(5), &path.member("backoff"), faults);
+    Retry { per_candidate, backoff, max }
+}
+
+fn body_limit(typed: &Config, path: &Path, faults: &mut Faults) -> u64 {
+    let Some(given) = typed.limits.body.as_deref() else { return 32 << 20 };
+    text::size(given).unwrap_or_else(|| {
+        faults.add(&path.member("body"), format!("{given:?}"), "a size such as 32MiB, 64KiB or 65536, at most 1GiB");
+        0
+    })
+}
+
+fn timeouts(typed: &Config, path: &Path, faults: &mut Faults) -> Timeouts {
+    let given = &typed.timeouts;
+    let mut patience = |text: &Option<String>, seconds: u64, member: &str| {
+        duration(text.as_deref(), Duration::from_secs(seconds), &path.member(member), faults)
+    };
+    Timeouts {
+        connect: patience(&given.connect, 1, "connect"),
+        first_content: patience(&given.first_content, 30, "first_content"),
+        complete: patience(&given.complete, 300, "complete"),
+        idle: patience(&given.idle, 60, "idle"),
+    }
+}
+
+fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
+    let given = &typed.sidecar;
+    let address = given.address.as_deref().unwrap_or("unix:/run/attache/sidecar.sock");
+    let address = text::address(address).unwrap_or_else(|| {
+        faults.add(&path.member("address"), format!("{address:?}"), "unix:PATH (at most 107 bytes) or HOST:PORT");
+        super::snapshot::Address::Unix(String::new())
+    });
+    let admin = given.admin.as_deref().unwrap_or("127.0.0.1:9091");
+    if text::socket(admin).is_none() {
+        faults.add(&path.member("admin"), format!("{admin:?}"), "IP:PORT such as 127.0.0.1:9091");
+    }
+    let store = given.store.as_deref().unwrap_or("attache.db");
+    if store.is_empty() {
+        faults.add(&path.member("store"), "an empty path", "a file such as attache.db");
+    }
+    let deadline = given.deadline.as_deref();
+    let key_ttl = given.key_ttl.as_deref();
+    Sidecar {
+        address,
+        on_failure: given.on_failure.unwrap_or_default(),
+        deadline: duration(deadline, Duration::from_millis(250), &path.member("deadline"), faults),
+        key_ttl: duration(key_ttl, Duration::from_secs(30), &path.member("key_ttl"), faults),
+        store: store.to_owned(),
+        admin: admin.to_owned(),
+    }
+}
+
+fn duration(given: Option<&str>, default: Duration, path: &Path, faults: &mut Faults) -> Duration {
+    let Some(given) = given else { return default };
+    text::duration(given).unwrap_or_else(|| {
+        faults.add(path, format!("{given:?}"), "a duration such as 5ms, 30s or 5m, at most 24h");
+        default
+    })
+}
+
+/// The weights of one group as the user gave them, default 1, normalised to a sum of 1.
+fn weights(given: &[(Option<f64>, Path)], group: &Path, faults: &mut Faults) -> Vec<f64> {
+    let mut fine = true;
+    let mut shares: Vec<f64> = Vec::with_capacity(given.len());
+    for (weight, path) in given {
+        let weight = weight.unwrap_or(1.0);
+        // The bound keeps sums finite.
+        if !(0.0..=1e12).contains(&weight) {
+            faults.add(&path.member("weight"), format!("{weight:?}"), "a number from 0 to 1e12");
+            fine = false;
+        }
+        shares.push(weight);
+    }
+    let sum: f64 = shares.iter().sum();
+    if fine && sum == 0.0 && !shares.is_empty() {
+        faults.add(group, "weights that are all 0", "at least one above 0");
+    }
+    shares.into_iter().map(|share| share / sum).collect()
+}

@@ -1,0 +1,109 @@
+//! From a document to the typed stage, with every misfit and not just the first.
+//!
+//! Does not: know any rule beyond names and types; [`super::check`] does.
+//!
+//! Decision: serde stops at its first error, so the misfit is told, taken out of the document, and the rest is read
+//! again. Rejected: a hand-written walk over the document, which would have to repeat the schema.
+
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::fault::{Fault, Faults, Path};
+use super::node::{MAPPING, Misfit, Node, one_of};
+use super::schema::Config;
+use crate::nearest::nearest;
+
+/// More than anybody wants to read at once.
+const MOST: usize = 100;
+
+/// The document's typed form. What does not fit is told and left out.
+pub(super) fn read(mut document: Value, faults: &mut Faults) -> Config {
+    refuse_nothing(&mut document, &Path::root(), faults);
+    for _ in 0..MOST {
+        let (steps, misfit) = match serde_path_to_error::deserialize(Node(&document)) {
+            Ok(config) => return config,
+            Err(error) => (error.path().iter().cloned().collect::<Vec<_>>(), error.into_inner()),
+        };
+        let replacement = replacement(&misfit);
+        faults.push(fault(&path(&steps), misfit));
+        if take_out(&mut document, &steps, replacement).is_none() {
+            break;
+        }
+    }
+    // Whatever the rules would say about a document read in half is a consequence.
+    faults.add(&Path::root(), "more than can be told at once", "the faults above to be mended first");
+    Config::default()
+}
+
+/// A member without a value is a slip: `secret:` left blank must not mean that no secret is needed. A number that is
+/// none (`.nan`) arrives as nothing, too.
+fn refuse_nothing(value: &mut Value, path: &Path, faults: &mut Faults) {
+    let mut refuse = |member: &mut Value, path: &Path| {
+        refuse_nothing(member, path, faults);
+        if member.is_null() {
+            faults.add(path, "nothing", "a value; for the default, leave the whole line out");
+        }
+        !member.is_null()
+    };
+    match value {
+        Value::Object(members) => members.retain(|name, member| refuse(member, &path.member(name))),
+        Value::Array(elements) => {
+            for (index, element) in elements.iter_mut().enumerate() {
+                if !refuse(element, &path.index(index)) {
+                    *element = Value::String(String::new());
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn path(steps: &[Segment]) -> Path {
+    steps.iter().fold(Path::root(), |path, step| match step {
+        Segment::Seq { index } => path.index(*index),
+        Segment::Map { key } => path.member(key),
+        // Not in this schema: its enums hold no data.
+        Segment::Enum { .. } | Segment::Unknown => path,
+    })
+}
+
+fn fault(path: &Path, misfit: Misfit) -> Fault {
+    let close = |name: &str, known: &[&'static str]| nearest(name, known.iter().copied()).map(str::to_owned);
+    let (found, expected, nearest) = match misfit {
+        Misfit::Member { name, known } => ("an unknown name".to_owned(), one_of(known), close(&name, known)),
+        Misfit::Word { word, known } => (format!("{word:?}"), one_of(known), close(&word, known)),
+        Misfit::Kind { found, expected } => (found, expected, None),
+        Misfit::Other(message) => (message, "a value that can be read".to_owned(), None),
+    };
+    Fault { path: path.to_string(), found, expected, nearest }
+}
+
+/// What stands in for a misfit: a mapping keeps its name, so that references to it stay good; all else goes.
+fn replacement(misfit: &Misfit) -> Option<Value> {
+    match misfit {
+        Misfit::Kind { expected, .. } if expected == MAPPING => Some(Value::Object(serde_json::Map::new())),
+        Misfit::Kind { .. } | Misfit::Member { .. } | Misfit::Word { .. } | Misfit::Other(_) => None,
+    }
+}
+
+fn take_out(document: &mut Value, steps: &[Segment], replacement: Option<Value>) -> Option<()> {
+    let (last, parents) = steps.split_last()?;
+    let parent = parents.iter().try_fold(document, |value, step| match step {
+        Segment::Seq { index } => value.get_mut(*index),
+        Segment::Map { key } => value.get_mut(key.as_str()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })?;
+    match (parent, last) {
+        (Value::Object(members), Segment::Map { key }) => match replacement {
+            Some(value) => members.insert(key.clone(), value),
+            None => members.shift_remove(key),
+        }
+        .map(drop),
+        // Not removed: that would shift the index of what follows. Lists hold mappings or texts.
+        (Value::Array(elements), Segment::Seq { index }) => {
+            *elements.get_mut(*index)? = replacement.unwrap_or_else(|| Value::String(String::new()));
+            Some(())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,231 @@
+//! The resolved stage: indices and values instead of names and texts. Shared by `Rc`/`Arc`, never changed.
+
+use std::time::Duration;
+use wire::format::Outbound;
+
+use super::schema::{AuthMode, ClientKeys, OnFailure};
+
+/// Everything the hot path needs, resolved.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// `HOST:PORT` to listen on.
+    pub listen: String,
+    /// Who may call.
+    pub auth: AuthMode,
+    /// What becomes of a client's own provider key.
+    pub client_keys: ClientKeys,
+    /// In the user's order.
+    pub providers: Vec<Provider>,
+    /// All (provider, key) pairs; a lane is one Envoy cluster. Provider order, then key order.
+    pub lanes: Vec<Lane>,
+    /// Public names in the user's order.
+    pub models: Vec<Model>,
+    /// Tries.
+    pub retry: Retry,
+    /// Largest body in bytes.
+    pub body_limit: u64,
+    /// Patience.
+    pub timeouts: Timeouts,
+    /// The sidecar.
+    pub sidecar: Sidecar,
+    /// Seed of the weighted draw, for tests.
+    pub seed: Option<u64>,
+}
+
+/// One provider, resolved from its row and the user's overrides.
+#[derive(Clone)]
+pub struct Provider {
+    /// Name in `attache.yaml`; `a-z 0-9 -`.
+    pub name: String,
+    /// What it speaks.
+    pub format: &'static dyn Outbound,
+    /// TLS or not.
+    pub tls: bool,
+    /// Host name or address, without port.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `:authority`: host, and port where it is not the scheme's own.
+    pub authority: String,
+    /// Path prefix without trailing slash, e.g. `/v1`; may be empty.
+    pub prefix: String,
+    /// Path of chat below the prefix, where it is not the format's own.
+    pub path: Option<String>,
+    /// Header that carries the key, lower case.
+    pub auth_header: String,
+    /// What stands before the key.
+    pub auth_prefix: String,
+    /// Offer HTTP/2.
+    pub http2: bool,
+    /// Indices into [`Snapshot::lanes`].
+    pub lanes: std::ops::Range<usize>,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.name)
+            .field("format", &self.format.name())
+            .field("tls", &self.tls)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("authority", &self.authority)
+            .field("prefix", &self.prefix)
+            .field("path", &self.path)
+            .field("auth_header", &self.auth_header)
+            .field("auth_prefix", &self.auth_prefix)
+            .field("http2", &self.http2)
+            .field("lanes", &self.lanes)
+            .finish()
+    }
+}
+
+/// One (provider, key) pair.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// Name of the Envoy cluster: `PROVIDER_KEY`; unique, since names have no underscore.
+    pub cluster: String,
+    /// Index into [`Snapshot::providers`].
+    pub provider: usize,
+    /// Key's name.
+    pub key: String,
+    /// Reference to the secret, for the renderer; empty in the filter.
+    pub secret: Option<String>,
+    /// Share within the provider, normalised: the provider's lanes sum to 1.
+    pub weight: f64,
+    /// What it may be used for.
+    pub models: Names,
+}
+
+/// A list of names with `*` for all; a trailing `*` matches a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    /// All.
+    Any,
+    /// These; an entry that ends in `*` matches by prefix.
+    These(Vec<String>),
+}
+
+impl Names {
+    /// From the user's list.
+    #[must_use]
+    pub fn new(list: &[String]) -> Self {
+        if list.iter().any(|name| name == "*") { Self::Any } else { Self::These(list.to_vec()) }
+    }
+
+    /// Is this name on the list?
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(list) => list.iter().any(|entry| match entry.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => entry == name,
+            }),
+        }
+    }
+}
+
+/// One public model name.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// As clients ask for it.
+    pub name: String,
+    /// Who serves it; weights normalised within a priority.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One way to serve a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Index into [`Snapshot::providers`].
+    pub provider: usize,
+    /// The provider's name of the model.
+    pub model: String,
+    /// Share among candidates of equal priority.
+    pub weight: f64,
+    /// Lower first.
+    pub priority: u32,
+}
+
+/// Tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Tries a lane gets, at least 1.
+    pub per_candidate: u32,
+    /// Wait between tries.
+    pub backoff: Duration,
+    /// Tries in all, at least 1.
+    pub max: u32,
+}
+
+/// Patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// Per try, until a stream begins.
+    pub first_content: Duration,
+    /// Per try, until a unary answer is complete.
+    pub complete: Duration,
+    /// Between two chunks.
+    pub idle: Duration,
+}
+
+/// Where the sidecar listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Unix socket.
+    Unix(String),
+    /// Host and port.
+    Tcp(String, u16),
+}
+
+/// The sidecar, as filter and renderer see it.
+#[derive(Debug, Clone)]
+pub struct Sidecar {
+    /// Where it listens.
+    pub address: Address,
+    /// What happens while it is away.
+    pub on_failure: OnFailure,
+    /// How long a request waits for it.
+    pub deadline: Duration,
+    /// How long a key's record is good.
+    pub key_ttl: Duration,
+    /// Where counters are kept.
+    pub store: String,
+    /// Health, readiness, metrics.
+    pub admin: String,
+}
+
+/// A virtual key, resolved. Lives in the sidecar; reaches a filter as the answer to `Admit`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualKey {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// `env:`, `file:` or `sha256:` reference.
+    pub secret: String,
+    /// Models that may be asked; `None`: any that its candidates or the configuration serve.
+    pub models: Option<Names>,
+    /// Its own candidates.
+    pub candidates: Vec<KeyCandidate>,
+    /// Serve an asked model that a candidate lacks by the candidate's first.
+    pub substitute: bool,
+    /// Refuse it.
+    pub disabled: bool,
+    /// Label.
+    pub team: Option<String>,
+    /// Label.
+    pub customer: Option<String>,
+}
+
+/// One weighted candidate of a virtual key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyCandidate {
+    /// Provider's name: the filter resolves it against its own snapshot.
+    pub provider: String,
+    /// Models it may serve; the first is the substitute. Never empty.
+    pub models: Vec<String>,
+    /// Share, normalised.
+    pub weight: f64,
+}

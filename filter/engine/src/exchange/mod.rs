@@ -1,0 +1,164 @@
+//! One request, from its head to its settlement. One exchange lives in several contexts of the host: the plan role and
+//! one attempt role a try; all of them hold the same [`Exchange`], and each handler is a method with bytes and time in
+//! and a value out.
+//!
+//! ```text
+//! plan     intake(head) → scan(body) → admitted(key) → Exchange { plan }          or a Fault for the client
+//! attempt  begin → outgoing(body) → response head → response body …               one a try, the last one is the answer
+//! plan     answered / local reply → settle(now)                                    exactly once
+//! ```
+//!
+//! Invariants: a try is recorded before anything is sent for it, so a client that leaves early is still settled; the
+//! answer is whatever the last begun try passes on; nothing here is parsed twice for the same try.
+
+mod answer;
+mod attempt;
+mod intake;
+mod reply;
+mod settle;
+
+pub use answer::{Answer, Body, Head};
+pub use attempt::Outgoing;
+pub use intake::{Intake, intake};
+pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key};
+pub use settle::{Outcome, Settled, SettledTry, TryUsage};
+
+use std::rc::Rc;
+
+use wire::format::Inbound;
+use wire::ir::Usage;
+use wire::scan::Scan;
+
+use crate::config::snapshot::{Snapshot, VirtualKey};
+use crate::route::Plan;
+
+/// Header names and values as the host has them: bytes, since neither end promises text.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// One try as it stands.
+#[derive(Debug, Clone, Default)]
+pub struct Try {
+    /// Index into the plan's hops.
+    pub hop: usize,
+    /// Unix nanoseconds.
+    pub started: u64,
+    /// Unix nanoseconds; `None` while it runs.
+    pub ended: Option<u64>,
+    /// The provider's status; `None` while there is no answer.
+    pub status: Option<u16>,
+    /// The answer was whole.
+    pub complete: bool,
+    /// What the provider reported.
+    pub usage: Usage,
+    /// Bytes of the answer passed on; a floor for an estimate where the provider reports nothing.
+    pub bytes: u64,
+}
+
+/// One request in flight.
+pub struct Exchange {
+    /// The configuration it began with; a push does not change it.
+    pub snapshot: Rc<Snapshot>,
+    /// How the client speaks.
+    pub inbound: &'static dyn Inbound,
+    /// Headers of the client that a provider of the same format may see.
+    pub forwarded: Headers,
+    /// A provider credential of the client's own, kept only under `client_keys: pass`.
+    pub credential: Option<(String, Vec<u8>)>,
+    /// The query, if it is one that providers know.
+    pub query: Option<&'static str>,
+    /// What the body holds.
+    pub scan: Scan,
+    /// Who asks.
+    pub key: Option<Rc<VirtualKey>>,
+    /// The tries to make.
+    pub plan: Plan,
+    /// The next hop.
+    pub cursor: usize,
+    /// The tries made.
+    pub tries: Vec<Try>,
+    /// Members of the request the last try could not carry over.
+    pub dropped: Vec<String>,
+    /// The running try has passed its response head on, or answered itself.
+    pub answering: bool,
+    /// A header that keeps Envoy from retrying was set and must be hidden from the client.
+    pub sealed: bool,
+    /// Unix nanoseconds of arrival.
+    pub started: u64,
+    /// Unix nanoseconds of the first byte to the client.
+    pub first_byte: Option<u64>,
+    /// Status the client saw.
+    pub status: Option<u16>,
+    /// The client got everything.
+    pub delivered: bool,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("inbound", &self.inbound.name())
+            .field("plan", &self.plan)
+            .field("tries", &self.tries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// A planned request.
+    #[must_use]
+    pub fn new(
+        snapshot: Rc<Snapshot>,
+        intake: Intake,
+        scan: Scan,
+        key: Option<Rc<VirtualKey>>,
+        plan: Plan,
+        started: u64,
+    ) -> Self {
+        Self {
+            snapshot,
+            inbound: intake.inbound,
+            forwarded: intake.forwarded,
+            credential: intake.credential,
+            query: intake.query,
+            scan,
+            key,
+            plan,
+            cursor: 0,
+            tries: Vec::new(),
+            dropped: Vec::new(),
+            answering: false,
+            sealed: false,
+            started,
+            first_byte: None,
+            status: None,
+            delivered: false,
+        }
+    }
+
+    /// The running try could not be sent and told the client so itself: no provider heard of it.
+    pub fn abandon(&mut self, status: u16) {
+        self.tries.pop();
+        self.status = Some(status);
+        self.answering = true;
+    }
+
+    /// The answer's head is on its way to the client.
+    pub fn delivering(&mut self, end: bool, now: u64) {
+        self.first_byte = Some(now);
+        self.status = self.tries.last().and_then(|t| t.status).or(self.status);
+        self.delivered = end;
+    }
+
+    /// Cluster of a hop.
+    #[must_use]
+    pub fn cluster(&self, hop: usize) -> Option<&str> {
+        let lane = self.plan.hops.get(hop)?.lane;
+        self.snapshot.lanes.get(lane).map(|lane| lane.cluster.as_str())
+    }
+
+    /// Milliseconds a try may take until it answers: for a stream its first content, else the whole answer.
+    #[must_use]
+    pub fn patience(&self) -> u128 {
+        let t = &self.snapshot.timeouts;
+        if self.scan.stream { t.first_content } else { t.complete }.as_millis()
+    }
+}

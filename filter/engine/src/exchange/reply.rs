@@ -1,0 +1,86 @@
+//! Answers that no provider gave: our own errors and Envoy's, in the client's dialect.
+
+use wire::format::Malformed;
+use wire::ir::{Fault, FaultKind};
+
+use crate::config::schema::AuthMode;
+
+/// What the sidecar, or our memory of it, says of a presented key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// None was presented and one is needed.
+    Missing,
+    /// Nobody knows it.
+    Unknown,
+    /// It is known and refused.
+    Disabled,
+    /// The sidecar is away and the configuration says deny.
+    Away,
+}
+
+/// The fault of a request that is not admitted.
+#[must_use]
+pub fn admission_fault(denial: Denial) -> Fault {
+    match denial {
+        Denial::Missing => Fault::new(
+            FaultKind::Authentication,
+            "No key was given. Send it as `Authorization: Bearer KEY`, `x-api-key` or `x-attache-key`.",
+        )
+        .with_code("missing_api_key"),
+        Denial::Unknown => {
+            Fault::new(FaultKind::Authentication, "This key is not known here.").with_code("invalid_api_key")
+        }
+        Denial::Disabled => Fault::new(FaultKind::Permission, "This key is disabled.").with_code("key_disabled"),
+        Denial::Away => {
+            let mut fault =
+                Fault::new(FaultKind::Overloaded, "Keys cannot be checked at the moment.").with_code("admission_away");
+            fault.retry_after = Some(1);
+            fault
+        }
+    }
+}
+
+/// Is a request without a key refused?
+#[must_use]
+pub fn needs_key(auth: AuthMode) -> bool {
+    matches!(auth, AuthMode::Required)
+}
+
+/// The fault of a body that cannot be understood.
+#[must_use]
+pub fn malformed(problem: Malformed) -> Fault {
+    let message = if problem.path.is_empty() || problem.message.starts_with(&problem.path) {
+        problem.message
+    } else {
+        format!("{}: {}", problem.path, problem.message)
+    };
+    let fault = Fault::new(FaultKind::InvalidRequest, message);
+    if problem.path.is_empty() { fault } else { fault.with_param(problem.path) }
+}
+
+/// A reply that Envoy made up itself (no upstream answered), told in the client's dialect. The status stays.
+#[must_use]
+pub fn local_reply(status: u16) -> Fault {
+    let kind = FaultKind::of_status(status);
+    let message = match status {
+        408 => "The request did not arrive in time.",
+        413 => "The request body is larger than this gateway accepts.",
+        431 => "The request headers are larger than this gateway accepts.",
+        500 => "The answer was larger than this gateway buffers.",
+        503 => "No provider could be reached.",
+        504 => "No provider answered in time.",
+        _ => "The gateway could not serve this request.",
+    };
+    let mut fault = Fault::new(kind, message);
+    fault.status = status;
+    fault
+}
+
+/// An error that came from upstream with a status and nothing else.
+#[must_use]
+pub fn bodiless(status: u16) -> Fault {
+    let message = format!("No usable answer came from the provider (status {status}).");
+    let mut fault = Fault::new(FaultKind::of_status(status), message);
+    fault.status = status;
+    fault
+}

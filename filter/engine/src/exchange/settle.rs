@@ -1,0 +1,146 @@
+//! What an exchange used: every try with its outcome, exactly once, also when the client left.
+
+use wire::ir::Usage;
+
+use super::{Exchange, Try};
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A whole answer.
+    Ok,
+    /// An error answer.
+    Error,
+    /// Refused, reset or timed out before an answer.
+    NoAnswer,
+    /// An answer that ended early.
+    Cut,
+}
+
+/// Token counts as settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TryUsage {
+    /// As reported, or estimated.
+    pub usage: Usage,
+    /// The provider did not say.
+    pub estimated: bool,
+}
+
+/// One try as settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettledTry {
+    /// Provider's name.
+    pub provider: String,
+    /// Name of the provider key.
+    pub key: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// The provider's status; 0 without an answer.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Did the provider bill it? `None`: nobody can know.
+    pub billed: Option<bool>,
+    /// Tokens.
+    pub usage: Option<TryUsage>,
+    /// Nanoseconds.
+    pub duration: u64,
+}
+
+/// One finished exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Name of the virtual key; empty if none was needed.
+    pub key: String,
+    /// Label.
+    pub team: String,
+    /// Label.
+    pub customer: String,
+    /// As the client asked.
+    pub asked_model: String,
+    /// The client's dialect.
+    pub dialect: &'static str,
+    /// Streamed.
+    pub stream: bool,
+    /// Status the client saw; 0 if it left before any.
+    pub status: u16,
+    /// Unix nanoseconds of arrival.
+    pub started: u64,
+    /// Nanoseconds from arrival to the end.
+    pub duration: u64,
+    /// Nanoseconds from arrival to the first byte; 0 if none.
+    pub first_byte: u64,
+    /// The client left before the end.
+    pub client_gone: bool,
+    /// Every try.
+    pub tries: Vec<SettledTry>,
+}
+
+impl Exchange {
+    /// The settlement of this exchange.
+    #[must_use]
+    pub fn settle(&self, now: u64) -> Settled {
+        let label = |f: fn(&crate::config::snapshot::VirtualKey) -> Option<&String>| {
+            self.key.as_deref().and_then(f).cloned().unwrap_or_default()
+        };
+        Settled {
+            key: label(|k| Some(&k.name)),
+            team: label(|k| k.team.as_ref()),
+            customer: label(|k| k.customer.as_ref()),
+            asked_model: self.scan.model.clone().unwrap_or_default(),
+            dialect: self.inbound.name(),
+            stream: self.scan.stream,
+            status: self.status.unwrap_or(0),
+            started: self.started,
+            duration: now.saturating_sub(self.started),
+            first_byte: self.first_byte.map_or(0, |at| at.saturating_sub(self.started)),
+            client_gone: !self.delivered,
+            tries: self.tries.iter().filter_map(|t| self.settle_try(t, now)).collect(),
+        }
+    }
+
+    fn settle_try(&self, t: &Try, now: u64) -> Option<SettledTry> {
+        let hop = self.plan.hops.get(t.hop)?;
+        let lane = self.snapshot.lanes.get(hop.lane)?;
+        let provider = self.snapshot.providers.get(lane.provider)?;
+        let ok = t.status.is_some_and(|s| (200..300).contains(&s));
+        let outcome = match t.status {
+            None => Outcome::NoAnswer,
+            Some(_) if !ok => Outcome::Error,
+            Some(_) if t.complete => Outcome::Ok,
+            Some(_) => Outcome::Cut,
+        };
+        let billed = match outcome {
+            Outcome::Ok => Some(true),
+            Outcome::Error => Some(false),
+            // The provider may have worked on it, or may still.
+            Outcome::NoAnswer | Outcome::Cut => None,
+        };
+        Some(SettledTry {
+            provider: provider.name.clone(),
+            key: lane.key.clone(),
+            model: hop.model.clone(),
+            status: t.status.unwrap_or(0),
+            outcome,
+            billed,
+            usage: ok.then(|| self.usage_of(t)),
+            duration: t.ended.unwrap_or(now).saturating_sub(t.started),
+        })
+    }
+
+    /// Reported counts, completed by an estimate (about four bytes a token) where the provider was silent.
+    fn usage_of(&self, t: &Try) -> TryUsage {
+        let mut usage = t.usage;
+        let estimated = !t.complete || usage.input.is_none() || usage.output.is_none();
+        usage.input.get_or_insert((self.scan.len as u64).div_ceil(4));
+        // A stream's frames are mostly envelope: an event of about 200 bytes carries about one token.
+        let seen = t.bytes.div_ceil(if self.scan.stream { 200 } else { 4 });
+        usage.output = Some(match usage.output {
+            // A cut stream reported what it had at its start, if anything.
+            Some(output) if t.complete => output,
+            Some(output) => output.max(seen),
+            None => seen,
+        });
+        TryUsage { usage, estimated }
+    }
+}

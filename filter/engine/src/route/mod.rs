@@ -1,0 +1,85 @@
+//! A request's plan: which lanes serve it, in which order.
+//!
+//! Does not: know formats, headers or Envoy. Who may ask for what is decided here too, since a key's own candidates are
+//! both a right and a route.
+
+mod plan;
+mod resolve;
+
+pub use plan::{Hop, Plan, plan};
+pub use resolve::{listed, resolve};
+
+use wire::ir::{Fault, FaultKind};
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The model as the client spelled it.
+    pub model: &'a str,
+    /// Its own list of models to try afterwards.
+    pub fallbacks: &'a [String],
+    /// Who asks; `None` if no key is needed and none was given.
+    pub key: Option<&'a crate::config::snapshot::VirtualKey>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody serves this name; the nearest name that is served.
+    UnknownModel {
+        /// Member of the request: `model` or `fallbacks[i]`.
+        param: String,
+        /// As asked.
+        model: String,
+        /// A name that may have been meant.
+        nearest: Option<String>,
+    },
+    /// The key may not ask for it.
+    NotAllowed {
+        /// Member of the request.
+        param: String,
+        /// As asked.
+        model: String,
+        /// The key's name.
+        key: String,
+    },
+    /// All lanes rest; the first is back at this time (Unix nanoseconds).
+    Resting {
+        /// When a retry makes sense.
+        until: u64,
+    },
+}
+
+impl Refusal {
+    /// What the client is told.
+    #[must_use]
+    pub fn fault(&self, now: u64) -> Fault {
+        match self {
+            Self::UnknownModel { param, model, nearest } => {
+                let hint = nearest.as_ref().map(|n| format!(" Did you mean `{n}`?")).unwrap_or_default();
+                let message = format!("The model `{}` is not served here.{hint}", shown(model));
+                Fault::new(FaultKind::NotFound, message).with_param(param).with_code("model_not_found")
+            }
+            Self::NotAllowed { param, model, key } => {
+                let message = format!("The key `{key}` may not use the model `{}`.", shown(model));
+                Fault::new(FaultKind::Permission, message).with_param(param).with_code("model_not_allowed")
+            }
+            Self::Resting { until } => {
+                let mut fault =
+                    Fault::new(FaultKind::RateLimited, "Every key for this model is rate limited upstream.")
+                        .with_code("rate_limit_exceeded");
+                fault.retry_after = Some(until.saturating_sub(now).div_ceil(1_000_000_000).max(1));
+                fault
+            }
+        }
+    }
+}
+
+/// A client's own text as it may stand in a message: bounded, without control characters.
+fn shown(text: &str) -> String {
+    let mut out: String = text.chars().filter(|c| !c.is_control()).take(128).collect();
+    if out.len() < text.len() {
+        out.push('…');
+    }
+    out
+}

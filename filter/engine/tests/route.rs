@@ -1,0 +1,166 @@
+//! Who serves what: aliases, prefixes, bare names, a key's own candidates, fallbacks, rests, retry bounds.
+#![cfg(test)]
+
+use engine::config::snapshot::{KeyCandidate, Names, Snapshot, VirtualKey};
+use engine::cooldown::Cooldowns;
+use engine::draw::Draw;
+use engine::route::{Ask, Plan, Refusal, listed, plan};
+use serde_json::json;
+
+fn snapshot() -> Snapshot {
+    let config = json!({
+        "version": 1,
+        "providers": {
+            "openai": {"keys": [
+                {"name": "k1", "weight": 3, "models": ["gpt-4o-mini", "gpt-4o"]},
+                {"name": "k2", "weight": 1, "models": ["*"]}
+            ]},
+            "anthropic": {"keys": [{"name": "k1", "models": ["claude-*", "shared"]}]},
+            "groq": {"keys": [{"name": "k1", "models": ["shared"]}]}
+        },
+        "models": {"chat": {"candidates": [
+            {"provider": "openai", "model": "gpt-4o-mini", "weight": 9},
+            {"provider": "anthropic", "model": "claude-3-5-haiku", "weight": 1},
+            {"provider": "groq", "model": "shared", "priority": 1}
+        ]}},
+        "retry": {"max": 10}
+    });
+    engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot
+}
+
+fn planned(s: &Snapshot, ask: Ask<'_>, rest: &Cooldowns, seed: u64) -> Result<Plan, Refusal> {
+    plan(s, ask, rest, 1, &mut Draw::new(seed))
+}
+
+fn ask(model: &str) -> Ask<'_> {
+    Ask { model, fallbacks: &[], key: None }
+}
+
+fn hops(s: &Snapshot, plan: &Plan) -> Vec<String> {
+    plan.hops.iter().map(|h| format!("{}:{}", s.lanes[h.lane].cluster, h.model)).collect()
+}
+
+fn key(candidates: Vec<KeyCandidate>, models: Option<Names>, substitute: bool) -> VirtualKey {
+    VirtualKey {
+        name: "vk".into(),
+        secret: String::new(),
+        models,
+        candidates,
+        substitute,
+        disabled: false,
+        team: None,
+        customer: None,
+    }
+}
+
+fn own(provider: &str, models: &[&str], weight: f64) -> KeyCandidate {
+    KeyCandidate { provider: provider.into(), models: models.iter().map(|m| (*m).into()).collect(), weight }
+}
+
+#[test]
+fn the_first_hop_is_drawn_by_weight_and_the_rest_follow_by_priority_and_weight() {
+    let s = snapshot();
+    let mut first = std::collections::BTreeMap::new();
+    for seed in 0..4000 {
+        let hops = hops(&s, &planned(&s, ask("chat"), &Cooldowns::default(), seed).unwrap());
+        assert_eq!(hops.len(), 4, "{hops:?}");
+        assert_eq!(hops[3], "groq_k1:shared", "the lower priority comes last");
+        *first.entry(hops[0].clone()).or_insert(0) += 1;
+    }
+    // 9/10 of three quarters, 9/10 of one quarter, 1/10.
+    for (hop, share) in
+        [("openai_k1:gpt-4o-mini", 0.675), ("openai_k2:gpt-4o-mini", 0.225), ("anthropic_k1:claude-3-5-haiku", 0.1)]
+    {
+        let seen = f64::from(first[hop]) / 4000.0;
+        assert!((seen - share).abs() < 0.03, "{hop}: {seen}, expected {share}");
+    }
+}
+
+#[test]
+fn a_resting_lane_leaves_its_share_to_the_others_and_all_resting_is_a_429() {
+    let s = snapshot();
+    let mut rest = Cooldowns::default();
+    rest.rest("openai_k1", 5_000_000_001, 1);
+    for seed in 0..200 {
+        let hops = hops(&s, &planned(&s, ask("openai/gpt-4o"), &rest, seed).unwrap());
+        assert_eq!(hops, ["openai_k2:gpt-4o"]);
+    }
+    rest.rest("openai_k2", 9_000_000_000, 1);
+    let refusal = planned(&s, ask("openai/gpt-4o"), &rest, 0).unwrap_err();
+    assert_eq!(refusal, Refusal::Resting { until: 5_000_000_001 });
+    let fault = refusal.fault(1);
+    assert_eq!((fault.status, fault.retry_after), (429, Some(5)));
+}
+
+#[test]
+fn bare_names_go_where_they_are_listed_and_nowhere_by_a_star() {
+    let s = snapshot();
+    let bare = |m| planned(&s, ask(m), &Cooldowns::default(), 0).map(|p| hops(&s, &p));
+    assert_eq!(bare("shared").unwrap(), ["anthropic_k1:shared", "groq_k1:shared"]);
+    assert_eq!(bare("claude-opus").unwrap(), ["anthropic_k1:claude-opus"]);
+    assert!(bare("gpt-4o").unwrap().contains(&"openai_k2:gpt-4o".to_owned()), "the other key stands by");
+    assert_eq!(bare("openai/o3").unwrap(), ["openai_k2:o3"], "only the key that may");
+    for unknown in ["o3", "nobody/gpt-4o", "groq/gpt-4o", "openai/", "", "chatt"] {
+        assert!(matches!(bare(unknown), Err(Refusal::UnknownModel { .. })), "{unknown}");
+    }
+    let fault = bare("chatt").unwrap_err().fault(1);
+    assert_eq!(fault.status, 404);
+    assert!(fault.message.contains("Did you mean `chat`?"), "{}", fault.message);
+}
+
+#[test]
+fn a_keys_own_candidates_answer_any_model_it_may_ask() {
+    let s = snapshot();
+    let candidates = vec![own("openai", &["gpt-4o-mini"], 0.8), own("anthropic", &["claude-3-5-haiku"], 0.2)];
+    let vk = key(candidates, None, true);
+    let p = planned(&s, Ask { key: Some(&vk), ..ask("gpt-4o-mini") }, &Cooldowns::default(), 3).unwrap();
+    let by: Vec<_> = p.hops.iter().map(|h| (h.model.as_str(), h.substituted)).collect();
+    assert_eq!(by.len(), 3, "each backs up the other: {by:?}");
+    assert!(by.contains(&("gpt-4o-mini", false)) && by.contains(&("claude-3-5-haiku", true)));
+
+    let pinned = planned(&s, Ask { key: Some(&vk), ..ask("anthropic/claude-3-5-haiku") }, &Cooldowns::default(), 3);
+    assert_eq!(hops(&s, &pinned.unwrap()), ["anthropic_k1:claude-3-5-haiku"], "an explicit provider is kept");
+
+    let strict = key(vec![own("openai", &["gpt-4o-mini"], 1.0)], None, false);
+    let refused = planned(&s, Ask { key: Some(&strict), ..ask("gpt-4o") }, &Cooldowns::default(), 3);
+    assert_eq!(refused.unwrap_err().fault(1).status, 403);
+}
+
+#[test]
+fn a_key_may_ask_only_what_its_list_says_and_sees_only_that() {
+    let s = snapshot();
+    let vk = key(Vec::new(), Some(Names::These(vec!["chat".into(), "anthropic/*".into()])), false);
+    let may = |m| planned(&s, Ask { key: Some(&vk), ..ask(m) }, &Cooldowns::default(), 0).is_ok();
+    assert!(may("chat") && may("anthropic/claude-opus") && !may("openai/gpt-4o") && !may("gpt-4o"));
+    assert_eq!(listed(&s, Some(&vk)), ["chat", "anthropic/shared"]);
+    assert_eq!(listed(&s, None), ["chat", "openai/gpt-4o-mini", "openai/gpt-4o", "anthropic/shared", "groq/shared"]);
+}
+
+#[test]
+fn fallbacks_come_after_everything_and_a_bad_one_is_named() {
+    let s = snapshot();
+    let fallbacks = ["anthropic/claude-x".to_owned(), "groq/shared".to_owned()];
+    let p = planned(&s, Ask { fallbacks: &fallbacks, ..ask("openai/o3") }, &Cooldowns::default(), 0).unwrap();
+    assert_eq!(hops(&s, &p), ["openai_k2:o3", "anthropic_k1:claude-x", "groq_k1:shared"]);
+    let bad = ["nobody/x".to_owned()];
+    let fault = planned(&s, Ask { fallbacks: &bad, ..ask("chat") }, &Cooldowns::default(), 0).unwrap_err().fault(1);
+    assert_eq!(fault.param.as_deref(), Some("fallbacks[0]"));
+}
+
+#[test]
+fn tries_are_bounded_in_all_and_per_candidate() {
+    let mut s = snapshot();
+    s.retry.max = 3;
+    s.retry.per_candidate = 2;
+    let p = planned(&s, ask("openai/gpt-4o"), &Cooldowns::default(), 1).unwrap();
+    let lanes: Vec<_> = p.hops.iter().map(|h| h.lane).collect();
+    assert!(lanes.len() == 3 && lanes[0] == lanes[1] && lanes[1] != lanes[2], "{lanes:?}");
+}
+
+#[test]
+fn a_clients_text_in_a_message_is_bounded_and_visible() {
+    let s = snapshot();
+    let nasty = format!("x\r\nset-cookie: a{}", "y".repeat(10_000));
+    let fault = planned(&s, ask(&nasty), &Cooldowns::default(), 0).unwrap_err().fault(1);
+    assert!(fault.message.len() < 300 && !fault.message.contains('\n'));
+}
