@@ -1,0 +1,7 @@
+//! State that outlives a request, and the `attache` command's parts.
+//!
+//! Does not: decide about requests (that is `engine`) or understand formats (that is `wire`).
+
+pub mod read;
+pub mod render;
+pub mod serve;

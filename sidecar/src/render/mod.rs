@@ -1,0 +1,145 @@
+//! `attache.yaml` to the files an Envoy starts from.
+//!
+//! Does not: start Envoy, copy the module, or decide anything: which wiring is right is explained where it stands, in
+//! `templates/`.
+//!
+//! Decision: the parts that change at run time (clusters, route, the module's configuration, secrets) are files of
+//! their own that Envoy watches, each replaced by rename, so a push drains no connection. Rejected: one static file,
+//! which needs a restart for a rotated key, and an xDS server, which is one more thing to run.
+
+mod cluster;
+mod files;
+mod template;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use engine::config::snapshot::{Address, Snapshot};
+use engine::config::{Loaded, guest};
+use serde_json::json;
+
+use crate::read;
+pub use files::{File, Rendered};
+use template::{fill, quote};
+
+const ENVOY: &str = include_str!("templates/envoy.yaml");
+const RDS: &str = include_str!("templates/rds.yaml");
+const RDS_CLUSTER: &str = include_str!("templates/rds_cluster.yaml");
+const PLAN: &str = include_str!("templates/plan.yaml");
+
+/// As open as they get; `cds.yaml` says why.
+const BREAKERS: &str = "{thresholds: [{max_connections: 4294967295, max_pending_requests: 4294967295, \
+                        max_requests: 4294967295, max_retries: 4294967295}]}";
+
+/// What the configuration does not say.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory in which Envoy will find the files.
+    pub at: PathBuf,
+    /// The module, as Envoy will find it.
+    pub wasm: PathBuf,
+    /// Certificates of those whom providers' certificates are trusted from.
+    pub ca: PathBuf,
+    /// Envoy's admin address.
+    pub admin: SocketAddr,
+    /// Hosts of providers and the address to use in place of DNS. The name stays what TLS checks.
+    pub resolve: Vec<(String, SocketAddr)>,
+}
+
+/// All files. Secrets are read now, and stand in `sds/` alone.
+///
+/// # Errors
+/// A secret that cannot be read, or an address for a host that no provider has.
+pub fn envoy(loaded: &Loaded, options: &Options) -> anyhow::Result<Rendered> {
+    let snapshot = &loaded.snapshot;
+    for (host, _) in &options.resolve {
+        let used = snapshot.providers.iter().any(|provider| provider.host == *host);
+        anyhow::ensure!(used, "no provider is at {host}");
+    }
+    let mut files = Vec::new();
+    // What is referred to comes before what refers to it: Envoy may read each file as soon as it is there.
+    for lane in &snapshot.lanes {
+        if let Some(reference) = &lane.secret {
+            let secret =
+                read::secret(reference).with_context(|| format!("the secret of provider key {}", lane.cluster))?;
+            files.push(File::secret(cluster::sds_path(lane), cluster::sds(lane, &secret)));
+        }
+    }
+    files.push(File::open("cds.yaml", cluster::cds(loaded, options)));
+    files.push(File::open("rds.yaml", rds(snapshot)));
+    files.push(File::open("ecds/plan.yaml", plan(loaded, options)));
+    files.push(File::open("envoy.yaml", bootstrap(snapshot, options)?));
+    Ok(Rendered { files })
+}
+
+fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
+    let listen: SocketAddr = snapshot.listen.parse().context("listen")?;
+    let (sidecar_type, sidecar_address) = match &snapshot.sidecar.address {
+        Address::Unix(path) => ("STATIC", format!("{{pipe: {{path: {}}}}}", quote(path))),
+        Address::Tcp(host, port) => {
+            let kind = if engine::config::is_address(host) { "STATIC" } else { "STRICT_DNS" };
+            (kind, socket(host, *port))
+        }
+    };
+    let longest = snapshot.timeouts.complete.max(snapshot.timeouts.first_content);
+    let all_tries = longest.saturating_mul(snapshot.retry.max).saturating_add(Duration::from_secs(60));
+    Ok(fill(
+        ENVOY,
+        &[
+            ("admin", &socket(&options.admin.ip().to_string(), options.admin.port())),
+            ("listen", &socket(&listen.ip().to_string(), listen.port())),
+            ("cds", &watched(options, "cds.yaml")),
+            ("rds", &watched(options, "rds.yaml")),
+            ("ecds", &watched(options, "ecds/plan.yaml")),
+            ("stream_idle_timeout", &seconds(all_tries)),
+            ("breakers", BREAKERS),
+            ("sidecar_type", sidecar_type),
+            ("sidecar_address", &sidecar_address),
+        ],
+    ))
+}
+
+fn rds(snapshot: &Snapshot) -> String {
+    let clusters: String = snapshot.lanes.iter().map(|lane| fill(RDS_CLUSTER, &[("cluster", &lane.cluster)])).collect();
+    let backoff = snapshot.retry.backoff;
+    fill(
+        RDS,
+        &[
+            ("body_limit", &snapshot.body_limit.to_string()),
+            ("num_retries", &snapshot.retry.max.saturating_sub(1).to_string()),
+            ("backoff", &seconds(backoff)),
+            ("backoff_max", &seconds(backoff.saturating_mul(4))),
+            ("per_try_timeout", &seconds(snapshot.timeouts.complete)),
+            ("per_try_idle_timeout", &seconds(snapshot.timeouts.idle)),
+            ("clusters", &clusters),
+        ],
+    )
+}
+
+fn plan(loaded: &Loaded, options: &Options) -> String {
+    let configuration = format!("{:#}", json!({"role": "plan", "config": guest(&loaded.typed)}));
+    let indented: String = configuration.lines().map(|line| format!("          {line}\n")).collect();
+    fill(PLAN, &[("wasm", &quote(&options.wasm.to_string_lossy())), ("configuration", &indented)])
+}
+
+/// A subscription to a file. Envoy looks for renames in the directory, which is also how a mounted secret changes.
+fn watched(options: &Options, file: &str) -> String {
+    let path = options.at.join(file);
+    let directory = path.parent().unwrap_or(&options.at).to_string_lossy();
+    format!(
+        "{{resource_api_version: V3, path_config_source: {{path: {}, watched_directory: {{path: {}}}}}}}",
+        quote(&path.to_string_lossy()),
+        quote(&directory)
+    )
+}
+
+fn socket(host: &str, port: u16) -> String {
+    format!("{{socket_address: {{address: {}, port_value: {port}}}}}", quote(host))
+}
+
+/// A duration as protobuf's JSON has it.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}

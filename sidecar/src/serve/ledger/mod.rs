@@ -1,0 +1,174 @@
+//! Where finished exchanges become durable counts.
+//!
+//! Does not: know SQL, gRPC or threads. [`Ledger`] is a blocking store with one owner; [`writer`] gives it a thread and
+//! groups what arrives; [`sqlite`] is the embedded store; [`tally`] turns settlements into sums.
+//!
+//! Decision: settlements and the sums made of them are written in one transaction, and the sums in memory (metrics)
+//! grow by exactly what was committed. Rejected: sums kept in memory and flushed now and then, which forget on a crash
+//! what has been acknowledged.
+
+pub mod sqlite;
+pub mod tally;
+pub mod writer;
+
+use std::collections::BTreeMap;
+
+use sidecar_api::v1::Settlement;
+use sidecar_api::{NONCE_LEN, v1};
+
+/// Names one finished exchange for ever: the worker's nonce, then the worker's counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmissionId([u8; NONCE_LEN + 8]);
+
+impl AdmissionId {
+    /// From its two parts.
+    #[must_use]
+    pub fn new(nonce: [u8; NONCE_LEN], counter: u64) -> Self {
+        let mut id = [0; NONCE_LEN + 8];
+        let bytes = nonce.into_iter().chain(counter.to_be_bytes());
+        id.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Self(id)
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// One settlement under its id.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What makes a resent settlement recognisable.
+    pub id: AdmissionId,
+    /// What was used.
+    pub settlement: Settlement,
+}
+
+/// What one commit added.
+#[derive(Debug, Default, PartialEq)]
+pub struct Recorded {
+    /// Sums over the new settlements.
+    pub totals: Totals,
+    /// How long each new settlement took.
+    pub timings: Vec<Timing>,
+    /// Settlements that were there before.
+    pub duplicates: u64,
+}
+
+/// How long one exchange took. Not durable: it only feeds histograms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    /// Label of the asked model.
+    pub model: String,
+    /// From arrival to the end, in seconds.
+    pub duration: f64,
+    /// From arrival to the first byte, in seconds; none if there was no byte.
+    pub first_byte: Option<f64>,
+}
+
+/// Sums over settlements, by label. Labels are bounded in number: see [`tally::Labels`].
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests as clients saw them.
+    pub requests: BTreeMap<RequestLabels, u64>,
+    /// Tries and tokens as providers served them.
+    pub usage: BTreeMap<UsageLabels, Sums>,
+    /// Consecutive tries at different providers: (from, to).
+    pub failovers: BTreeMap<(String, String), u64>,
+}
+
+/// What requests are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestLabels {
+    /// Virtual key; empty if none was needed.
+    pub key: String,
+    /// Model the client asked for.
+    pub model: String,
+    /// `2xx` to `5xx`; `none` if the client left before any status.
+    pub status_class: String,
+    /// Dialect of the client.
+    pub dialect: String,
+}
+
+/// What usage is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UsageLabels {
+    /// Virtual key; empty if none was needed.
+    pub key: String,
+    /// Provider; empty for a request that reached none.
+    pub provider: String,
+    /// The provider's name of the model; empty for a request that reached none.
+    pub model: String,
+}
+
+/// Counts of one (virtual key, provider, model).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// Requests whose last try was here.
+    pub requests: u64,
+    /// Those of them that ended in an error or in nothing.
+    pub errors: u64,
+    /// Tries by outcome, in the order of [`OUTCOMES`].
+    pub tries: [u64; OUTCOMES.len()],
+    /// Tokens by kind, in the order of [`TOKENS`].
+    pub tokens: [u64; TOKENS.len()],
+}
+
+/// Outcomes of a try, as labels.
+pub const OUTCOMES: [(v1::r#try::Outcome, &str); 4] = [
+    (v1::r#try::Outcome::Ok, "ok"),
+    (v1::r#try::Outcome::Error, "error"),
+    (v1::r#try::Outcome::NoAnswer, "no_answer"),
+    (v1::r#try::Outcome::Cut, "cut"),
+];
+
+/// Kinds of tokens, as labels.
+pub const TOKENS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "reasoning"];
+
+/// A store of settlements and their sums. Blocking, with one owner.
+pub trait Ledger: Send + 'static {
+    /// Writes the settlements that are not there yet, and their sums. Durable when it returns, or nothing is written.
+    ///
+    /// # Errors
+    /// Why nothing was written.
+    fn record(&mut self, batch: &[Entry]) -> Result<Recorded, LedgerError>;
+
+    /// All sums ever recorded.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn totals(&self) -> Result<Totals, LedgerError>;
+
+    /// A number larger than every one given before.
+    ///
+    /// # Errors
+    /// Why it cannot be made durable.
+    fn next_generation(&mut self) -> Result<u64, LedgerError>;
+
+    /// Writes something harmless, to learn whether the store can.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn probe(&mut self) -> Result<(), LedgerError>;
+}
+
+/// The store failed. Text only: nobody decides by its kind, every failure means "send again".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerError(String);
+
+impl LedgerError {
+    /// With its cause in words.
+    pub fn new(cause: impl Into<String>) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl std::fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ledger: {}", self.0)
+    }
+}
+
+impl std::error::Error for LedgerError {}

@@ -1,0 +1,126 @@
+//! Sums as seen from one settlement at a time.
+
+use sidecar_api::v1::r#try::Outcome;
+
+use super::*;
+
+fn labels() -> Labels {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Labels::new(own(&["prod"]), own(&["gpt-4.1"]), own(&["openai", "anthropic"]), own(&["openai_chat"]))
+}
+
+fn attempt(provider: &str, model: &str, outcome: Outcome, input: u64) -> Try {
+    Try {
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        outcome: outcome.into(),
+        usage: Some(Usage { input_tokens: input, output_tokens: 2, ..Usage::default() }),
+        ..Try::default()
+    }
+}
+
+fn settlement(model: &str, status: u32, tries: Vec<Try>) -> Settlement {
+    Settlement {
+        key: "prod".to_owned(),
+        asked_model: model.to_owned(),
+        dialect: "openai_chat".to_owned(),
+        status,
+        duration_micros: 1_500_000,
+        tries,
+        ..Settlement::default()
+    }
+}
+
+fn sums(recorded: &Recorded, provider: &str, model: &str) -> Sums {
+    let place = UsageLabels { key: "prod".to_owned(), provider: provider.to_owned(), model: model.to_owned() };
+    recorded.totals.usage.get(&place).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_failover_is_a_change_of_provider_between_two_tries() {
+    let mut recorded = Recorded::default();
+    let tries = vec![
+        attempt("openai", "gpt-4.1", Outcome::Error, 0),
+        attempt("openai", "gpt-4.1", Outcome::NoAnswer, 0),
+        attempt("anthropic", "claude", Outcome::Cut, 5),
+        attempt("openai", "gpt-4.1", Outcome::Ok, 7),
+    ];
+    add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 200, tries));
+    let hop = |from: &str, to: &str| recorded.totals.failovers.get(&(from.to_owned(), to.to_owned())).copied();
+    assert_eq!((hop("openai", "anthropic"), hop("anthropic", "openai")), (Some(1), Some(1)));
+    assert_eq!(recorded.totals.failovers.len(), 2);
+    assert_eq!(
+        sums(&recorded, "openai", "gpt-4.1"),
+        Sums { requests: 1, errors: 0, tries: [1, 1, 1, 0], tokens: [7, 6, 0, 0, 0] }
+    );
+    assert_eq!(
+        sums(&recorded, "anthropic", "claude"),
+        Sums { requests: 0, errors: 0, tries: [0, 0, 0, 1], tokens: [5, 2, 0, 0, 0] }
+    );
+}
+
+#[test]
+fn a_request_without_tries_counts_at_no_provider() {
+    let mut recorded = Recorded::default();
+    add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 413, vec![]));
+    assert_eq!(sums(&recorded, "", ""), Sums { requests: 1, errors: 1, ..Sums::default() });
+    assert_eq!(recorded.timings, [Timing { model: "gpt-4.1".to_owned(), duration: 1.5, first_byte: None }]);
+}
+
+#[test]
+fn a_client_that_left_before_a_status_has_class_none_and_is_an_error() {
+    let mut recorded = Recorded::default();
+    add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 0, vec![attempt("openai", "gpt-4.1", Outcome::Cut, 1)]));
+    assert_eq!(recorded.totals.requests.keys().next().unwrap().status_class, "none");
+    assert_eq!(sums(&recorded, "openai", "gpt-4.1").errors, 1);
+}
+
+#[test]
+fn a_name_that_no_provider_answered_for_is_other() {
+    let (mut labels, mut recorded) = (labels(), Recorded::default());
+    for n in 0..10 * ROOM {
+        add(&mut labels, &mut recorded, &settlement(&format!("junk-{n}"), 404, vec![]));
+    }
+    let models: Vec<_> = recorded.totals.requests.keys().map(|labels| labels.model.as_str()).collect();
+    assert_eq!(models, [OTHER]);
+    let good = settlement("fresh", 200, vec![attempt("openai", "fresh", Outcome::Ok, 1)]);
+    add(&mut labels, &mut recorded, &good);
+    assert_eq!(sums(&recorded, "openai", "fresh").requests, 1);
+}
+
+#[test]
+fn names_beyond_the_room_are_other_and_configured_ones_never() {
+    let (mut labels, mut recorded) = (labels(), Recorded::default());
+    for n in 0..ROOM + 50 {
+        let model = format!("m{n}");
+        add(&mut labels, &mut recorded, &settlement(&model, 200, vec![attempt("openai", &model, Outcome::Ok, 1)]));
+    }
+    add(&mut labels, &mut recorded, &settlement("gpt-4.1", 200, vec![]));
+    assert_eq!(recorded.totals.requests.len(), ROOM + 2, "own labels, other, and the configured one");
+    assert_eq!(sums(&recorded, "openai", OTHER).requests, 50);
+
+    let mut after_restart = self::labels();
+    after_restart.keep(&recorded.totals);
+    assert_eq!(after_restart.models.fold("m0", false), "m0");
+    assert_eq!(after_restart.models.fold("newcomer", true), OTHER, "the room stays used");
+}
+
+#[test]
+fn a_claim_of_absurd_usage_cannot_overflow_the_store() {
+    let mut recorded = Recorded::default();
+    add(
+        &mut labels(),
+        &mut recorded,
+        &settlement("gpt-4.1", 200, vec![attempt("openai", "gpt-4.1", Outcome::Ok, u64::MAX)]),
+    );
+    assert_eq!(sums(&recorded, "openai", "gpt-4.1").tokens[0], MOST_TOKENS);
+}
+
+#[test]
+fn an_unknown_outcome_counts_as_an_error() {
+    let mut recorded = Recorded::default();
+    let mut odd = attempt("openai", "gpt-4.1", Outcome::Ok, 0);
+    odd.outcome = 99;
+    add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 502, vec![odd]));
+    assert_eq!(sums(&recorded, "openai", "gpt-4.1").tries, [0, 1, 0, 0]);
+}

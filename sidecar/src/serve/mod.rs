@@ -1,0 +1,165 @@
+//! `attache serve`: the gRPC server, its ledger, health and metrics.
+//!
+//! Does not: decide about requests; it says what a key may do and keeps what was used.
+//!
+//! Decision: [`Server`] starts and stops inside any process, so tests need no child and no port of their own.
+
+pub mod admin;
+pub mod admit;
+pub mod keys;
+pub mod ledger;
+pub mod logs;
+pub mod metrics;
+pub mod server;
+pub mod settle;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use engine::config::Loaded;
+use engine::config::snapshot::{Address, Names};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::admit::Admission;
+use self::keys::Keys;
+use self::ledger::Ledger;
+use self::ledger::sqlite::Sqlite;
+use self::ledger::tally::Labels;
+use self::ledger::writer::Writer;
+use self::metrics::Metrics;
+use self::server::{Listener, Service};
+use crate::read;
+
+/// How long calls in flight may take to finish after shutdown was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown`, then finishes what is in flight.
+///
+/// # Errors
+/// It cannot start, or a part of it ended on its own.
+pub async fn run(loaded: Loaded, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    logs::init();
+    let mut server = Server::start(&loaded).await?;
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        ended = server.ended() => ended,
+    };
+    server.stop().await;
+    ended
+}
+
+/// A running sidecar.
+#[derive(Debug)]
+pub struct Server {
+    grpc: Address,
+    admin: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<anyhow::Result<()>>,
+    writer: Writer,
+}
+
+impl Server {
+    /// Opens the store, binds, serves.
+    ///
+    /// # Errors
+    /// A key has no usable secret, the store cannot be opened, or an address is taken.
+    pub async fn start(loaded: &Loaded) -> anyhow::Result<Self> {
+        let settings = &loaded.snapshot.sidecar;
+        let keys = Keys::resolve(&loaded.virtual_keys, read::secret)?;
+        let known = keys.len();
+        // A second sidecar started by mistake fails at this port and touches neither socket nor store.
+        let pages =
+            TcpListener::bind(&settings.admin).await.with_context(|| format!("sidecar.admin {}", settings.admin))?;
+        let listener = Listener::bind(&settings.address).await.context("sidecar.address")?;
+        let (grpc, admin) = (listener.address()?, pages.local_addr()?);
+
+        let mut store = Sqlite::open(Path::new(&settings.store), labels(loaded))
+            .with_context(|| format!("sidecar.store {}", settings.store))?;
+        let metrics = Arc::new(Metrics::new()?);
+        metrics.add(&store.totals()?);
+        let admission = Admission::new(keys, settings.key_ttl, store.next_generation()?);
+        let writer = Writer::start(store, Arc::clone(&metrics))?;
+
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let service = Service { admission, ledger: writer.handle(), metrics: Arc::clone(&metrics) };
+        tasks.spawn(listener.serve(service, until(stopped.clone())));
+        let router = admin::router(admin::Admin { metrics, ledger: writer.handle() });
+        tasks.spawn(async move { Ok(axum::serve(pages, router).with_graceful_shutdown(until(stopped)).await?) });
+        tracing::info!(address = ?grpc, %admin, store = settings.store, keys = known, "serving");
+        Ok(Self { grpc, admin, stop, tasks, writer })
+    }
+
+    /// Where Admit and Settle are.
+    #[must_use]
+    pub fn grpc(&self) -> &Address {
+        &self.grpc
+    }
+
+    /// Where health, readiness and metrics are.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Waits for a part that ends on its own, which none should.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended?.and_then(|()| Err(anyhow::anyhow!("a listener ended on its own"))),
+            None => Err(anyhow::anyhow!("nothing is served")),
+        }
+    }
+
+    /// Takes no more calls, finishes those in flight, writes what is queued, closes the store.
+    pub async fn stop(self) {
+        let Self { stop, mut tasks, writer, .. } = self;
+        tracing::info!("draining");
+        stop.send_replace(true);
+        let drain = async {
+            while let Some(ended) = tasks.join_next().await {
+                if !matches!(ended, Ok(Ok(()))) {
+                    tracing::warn!(?ended, "ended badly");
+                }
+            }
+            writer.close().await;
+        };
+        match tokio::time::timeout(DRAIN, drain).await {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!("calls still in flight end with the process; their callers will send again"),
+        }
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a reason to stop as well.
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Every name of the configuration is a label; a pattern is none.
+fn labels(loaded: &Loaded) -> Labels {
+    let snapshot = &loaded.snapshot;
+    let served = snapshot.models.iter().flat_map(|model| {
+        std::iter::once(model.name.clone()).chain(model.candidates.iter().map(|candidate| candidate.model.clone()))
+    });
+    let of_keys = loaded.virtual_keys.iter().flat_map(|key| {
+        let asked = match &key.models {
+            Some(Names::These(list)) => list.clone(),
+            Some(Names::Any) | None => Vec::new(),
+        };
+        asked.into_iter().chain(key.candidates.iter().flat_map(|candidate| candidate.models.clone()))
+    });
+    Labels::new(
+        loaded.virtual_keys.iter().map(|key| key.name.clone()),
+        served.chain(of_keys).filter(|name| !name.ends_with('*')),
+        snapshot.providers.iter().map(|provider| provider.name.clone()),
+        wire::format::INBOUND.iter().map(|dialect| dialect.name().to_owned()),
+    )
+}

@@ -1,0 +1,69 @@
+//! The `attache` command as a user meets it: output and exit codes.
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn attache(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_attache")).args(arguments).output().expect("the command starts")
+}
+
+fn check(file: &Path) -> Output {
+    attache(&["check", file.to_str().expect("UTF-8")])
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn check_says_what_a_good_file_holds() {
+    let out = check(&repository().join("examples/keys/attache.yaml"));
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert_eq!(text(&out.stdout), "ok: 2 providers, 2 provider keys, 0 models, 3 virtual keys\n");
+}
+
+#[test]
+fn check_prints_every_fault_of_a_bad_file_and_ends_with_2() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(repository().join("tests/bad-config")).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        let yaml = std::fs::read_to_string(&path).expect("a text");
+        let announced: Vec<&str> = yaml.lines().map_while(|line| line.strip_prefix("# ")).collect();
+        let out = check(&path);
+        assert_eq!(out.status.code(), Some(2), "{}", path.display());
+        assert_eq!(text(&out.stderr).lines().collect::<Vec<_>>(), announced, "{}", path.display());
+        assert!(out.stdout.is_empty());
+        files += 1;
+    }
+    assert!(files > 30, "{files} files");
+}
+
+#[test]
+fn an_absent_file_is_a_fault_like_any_other() {
+    let out = check(Path::new("/nowhere/attache.yaml"));
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).starts_with("/nowhere/attache.yaml: found No such file"), "{out:?}");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_tells_the_exit_codes() {
+    assert_eq!(attache(&["chekc"]).status.code(), Some(2));
+    assert_eq!(attache(&["render", "envoy"]).status.code(), Some(2), "no output directory");
+    let admin = ["render", "envoy", "-o", "x", "--admin", "0.0.0.0:9901"];
+    assert_eq!(attache(&admin).status.code(), Some(2), "an admin address for everybody");
+    let help = attache(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exit codes:"));
+}
+
+#[test]
+fn serve_refuses_a_bad_file_before_it_opens_anything() {
+    let file = repository().join("tests/bad-config/five-at-once.yaml");
+    let out = attache(&["serve", "-c", file.to_str().expect("UTF-8")]);
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+}

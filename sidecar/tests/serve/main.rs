@@ -1,0 +1,8 @@
+//! The sidecar over a real socket: in process, and as a child that is killed.
+#![cfg(test)]
+
+mod admit;
+mod kill;
+mod operate;
+mod settle;
+mod support;

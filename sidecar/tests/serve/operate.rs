@@ -1,0 +1,143 @@
+//! What an operator sees: sockets, pages, a blocked store, a drain.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+
+use engine::config::snapshot::Address;
+use sidecar::serve::Server;
+use tonic::Code;
+
+use super::support::{Place, ask, batch, client, hello, page, url};
+
+#[tokio::test]
+async fn metrics_are_well_formed_and_know_a_model_with_a_dot() {
+    let place = Place::new();
+    let server = place.start().await;
+    place.client().settle(batch(&[1; 16], [1])).await.unwrap();
+    place.client().admit(ask("vk-nobody")).await.unwrap();
+    let (status, head, text) = page(&server, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("text/plain"), "{head}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        assert!(name.starts_with("attache_") && labels.ends_with('}'), "{line}");
+    }
+    for line in [
+        r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx"} 1"#,
+        r#"attache_attempts_total{model="gpt-4.1",outcome="error",provider="anthropic"} 1"#,
+        r#"attache_failovers_total{from_provider="anthropic",to_provider="openai"} 1"#,
+        r#"attache_tokens_total{kind="output",model="gpt-4.1",provider="openai"} 5"#,
+        r#"attache_admits_total{verdict="unknown_key"} 1"#,
+        r#"attache_request_duration_seconds_count{model="gpt-4.1"} 1"#,
+        r#"attache_first_byte_seconds_bucket{model="gpt-4.1",le="0.01"} 1"#,
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_blocked_store_is_not_ready_but_alive_and_still_admits() {
+    let place = Place::new();
+    let server = place.start().await;
+    assert_eq!(page(&server, "/readyz").await.0, 200);
+    let other = place.sql();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(page(&server, "/readyz").await.0, 503);
+    assert_eq!(page(&server, "/healthz").await.0, 200);
+    place.client().admit(ask("vk-prod")).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(page(&server, "/readyz").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_settlement_in_flight_is_finished_before_the_end() {
+    let place = Place::new();
+    let server = place.start().await;
+    let mut settling = place.client();
+    let mut asking = settling.clone();
+    let other = place.sql();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut settled = Box::pin(settling.settle(batch(&[1; 16], 1..=3)));
+    tokio::select! {
+        biased;
+        early = &mut settled => panic!("answered while the store was blocked: {early:?}"),
+        // Sent after it on the same connection: when this is answered, that has arrived.
+        greeted = asking.admit(hello()) => assert!(greeted.is_ok()),
+    }
+    let stop = async {
+        server.stop().await;
+        place.settled()
+    };
+    let release = async {
+        tokio::task::yield_now().await;
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let (settled, stored, ()) = tokio::join!(settled, stop, release);
+    settled.unwrap();
+    assert_eq!(stored, (3, 3), "it stopped before it was done");
+    assert!(!place.socket().exists());
+    assert_eq!(asking.admit(hello()).await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn the_socket_is_for_owner_and_group() {
+    let place = Place::new();
+    let server = place.start().await;
+    let meta = std::fs::metadata(place.socket()).unwrap();
+    assert!(meta.file_type().is_socket());
+    assert_eq!(meta.permissions().mode() & 0o777, 0o660);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.socket().parent().unwrap()).unwrap();
+    drop(UnixListener::bind(place.socket()).unwrap());
+    let server = place.start().await;
+    let refused = Server::start(&place.loaded()).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("another process listens there"), "{refused:#}");
+    place.client().admit(hello()).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_never_removed() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.socket().parent().unwrap()).unwrap();
+    std::fs::write(place.socket(), "precious").unwrap();
+    Server::start(&place.loaded()).await.unwrap_err();
+    assert_eq!(std::fs::read_to_string(place.socket()).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn tcp_serves_the_same_calls() {
+    let place = Place::new();
+    let mut loaded = place.loaded();
+    loaded.snapshot.sidecar.address = Address::Tcp("127.0.0.1".to_owned(), 0);
+    let server = Server::start(&loaded).await.unwrap();
+    let mut client = client(url(&server));
+    let nonce = client.admit(hello()).await.unwrap().into_inner().vm_nonce;
+    client.settle(batch(&nonce, [1])).await.unwrap();
+    assert_eq!(place.settled(), (1, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn run_ends_when_told_to() {
+    let place = Place::new();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(sidecar::serve::run(place.loaded(), async {
+        let _told = stopped.await;
+    }));
+    while place.client().admit(hello()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    assert!(!place.socket().exists());
+}
