@@ -1,0 +1,183 @@
+//! The host in Results: bytes in, bytes out, no panics. Nothing outside this module talks to Envoy, except that gRPC
+//! calls go through the SDK, whose dispatcher must know the token to deliver the reply.
+//!
+//! Does not: decide anything.
+
+mod ffi;
+
+use engine::exchange::Headers;
+
+/// As the size of a buffer: all of it. Envoy replaces a whole buffer for any size that is not smaller.
+pub(crate) const ALL: usize = usize::MAX >> 1;
+
+/// A host call that did not return `Ok`, with its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) u32);
+
+/// The result of a host call.
+pub(crate) type Result<T> = std::result::Result<T, Refused>;
+
+/// `CasMismatch`: somebody else wrote in between.
+const CAS_MISMATCH: u32 = 8;
+
+/// Which header map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Map {
+    Request = 0,
+    RequestTrailers = 1,
+    Response = 2,
+}
+
+/// Which buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Buffer {
+    RequestBody = 0,
+    ResponseBody = 1,
+    GrpcReceive = 5,
+    PluginConfiguration = 7,
+}
+
+fn ok(status: u32) -> Result<()> {
+    if status == 0 { Ok(()) } else { Err(Refused(status)) }
+}
+
+/// Unix nanoseconds. Zero if the host has no clock: durations are then zero and records have always ended.
+pub(crate) fn now() -> u64 {
+    let (status, time) = ffi::time();
+    if status == 0 { time } else { 0 }
+}
+
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
+    ok(ffi::tick(milliseconds))
+}
+
+/// All of a buffer, up to `size` bytes.
+pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>> {
+    let (status, bytes) = ffi::buffer(buffer as u32, 0, size);
+    ok(status).map(|()| bytes)
+}
+
+/// Replaces a buffer that holds `size` bytes. Envoy prepends where `size` is 0, which on an empty buffer is the same.
+pub(crate) fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<()> {
+    ok(ffi::set_buffer(buffer as u32, 0, size, bytes))
+}
+
+/// All headers, names in lower case. What is cut short is dropped.
+pub(crate) fn headers(map: Map) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let (status, bytes) = ffi::pairs(map as u32);
+    ok(status).map(|()| decode_pairs(&bytes))
+}
+
+/// Replaces a whole header map: what was there is gone, unread.
+pub(crate) fn set_headers(map: Map, headers: &Headers) -> Result<()> {
+    ok(ffi::set_pairs(map as u32, &encode_pairs(headers)))
+}
+
+pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<()> {
+    ok(ffi::replace(map as u32, name.as_bytes(), value))
+}
+
+pub(crate) fn remove_header(map: Map, name: &str) -> Result<()> {
+    ok(ffi::remove(map as u32, name.as_bytes()))
+}
+
+/// A property of this stream that [`set_property`] wrote, in this role or the other.
+pub(crate) fn property(name: &str) -> Result<Vec<u8>> {
+    let (status, bytes) = ffi::property(name.as_bytes());
+    ok(status).map(|()| bytes)
+}
+
+/// Writes filter state `wasm.<name>` of this stream.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<()> {
+    ok(ffi::set_property(name.as_bytes(), value))
+}
+
+/// A value all workers share; empty if nobody wrote it yet.
+pub(crate) fn shared(key: &str) -> Vec<u8> {
+    ffi::shared(key.as_bytes()).1
+}
+
+/// Changes a shared value by compare-and-swap. Gives up after a few losses: every caller can live with that.
+pub(crate) fn update_shared(key: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>> {
+    let mut last = CAS_MISMATCH;
+    for _ in 0..16 {
+        let (_, value, cas) = ffi::shared(key.as_bytes());
+        let new = change(&value);
+        last = ffi::set_shared(key.as_bytes(), &new, cas);
+        match last {
+            0 => return Ok(new),
+            CAS_MISMATCH => {}
+            _ => break,
+        }
+    }
+    Err(Refused(last))
+}
+
+/// Lets a paused request go on, after the current callback.
+pub(crate) fn resume_request() -> Result<()> {
+    ok(ffi::resume(0))
+}
+
+/// Answers the client; the request goes no further.
+pub(crate) fn reply(status: u16, details: &str, headers: &Headers, body: &[u8]) -> Result<()> {
+    ok(ffi::local_response(u32::from(status), details.as_bytes(), body, &encode_pairs(headers)))
+}
+
+/// Makes the host calls that follow concern another context of this VM.
+pub(crate) fn enter(context: u32) -> Result<()> {
+    ok(ffi::effective_context(context))
+}
+
+pub(crate) fn define_counter(name: &str) -> Result<u32> {
+    let (status, id) = ffi::define_counter(name);
+    ok(status).map(|()| id)
+}
+
+pub(crate) fn count(id: u32, by: i64) -> Result<()> {
+    ok(ffi::count(id, by))
+}
+
+/// The `log` crate's output, and the panic hook's.
+pub(crate) fn log(level: log::Level, message: &str) {
+    let level = match level {
+        log::Level::Error => 4,
+        log::Level::Warn => 3,
+        log::Level::Info => 2,
+        log::Level::Debug => 1,
+        log::Level::Trace => 0,
+    };
+    ffi::log(level, message);
+}
+
+/// ABI 0.2.1: count, then the sizes of each name and value, then name NUL value NUL.
+fn decode_pairs(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let word = |at: usize| -> Option<usize> {
+        let bytes = bytes.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let count = word(0).unwrap_or(0).min(bytes.len() / 8);
+    let mut at = 4 + count * 8;
+    let mut take = |size: usize| -> Option<Vec<u8>> {
+        let value = bytes.get(at..at.checked_add(size)?)?.to_vec();
+        at += size + 1;
+        Some(value)
+    };
+    (0..count).map_while(|i| Some((take(word(4 + i * 8)?)?, take(word(8 + i * 8)?)?))).collect()
+}
+
+fn encode_pairs(headers: &Headers) -> Vec<u8> {
+    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut out = Vec::with_capacity(4 + headers.iter().map(|(n, v)| n.len() + v.len() + 10).sum::<usize>());
+    out.extend(size(headers.len()));
+    for (name, value) in headers {
+        out.extend(size(name.len()));
+        out.extend(size(value.len()));
+    }
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(value);
+        out.push(0);
+    }
+    out
+}

@@ -1,0 +1,165 @@
+//! The downstream role: Envoy's callbacks for one request, and what the client sees when no provider answered.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::exchange::{Exchange, Headers, bodiless, local_reply};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host::{self, Buffer, Map};
+use crate::request::{Planned, Request, State};
+use crate::{admission, vm};
+
+/// The host's callbacks for one request.
+pub(crate) struct Plan {
+    request: Rc<RefCell<Request>>,
+    /// A reply that Envoy made up, to be put into the client's dialect.
+    rewrite: Option<Vec<u8>>,
+}
+
+impl Plan {
+    pub(crate) fn new(context: u32) -> Self {
+        Self { request: Rc::new(RefCell::new(Request::new(context))), rewrite: None }
+    }
+
+    fn running(&self) -> Option<(u64, Rc<RefCell<Exchange>>)> {
+        match &self.request.try_borrow().ok()?.state {
+            State::Running(number, exchange) => Some((*number, Rc::clone(exchange))),
+            State::Waiting | State::Replied => None,
+        }
+    }
+
+    /// A response that no try and not we made: Envoy's own.
+    fn envoys_own(&mut self, end: bool) -> Option<()> {
+        let headers = host::headers(Map::Response).ok()?;
+        let status = headers.iter().find(|(name, _)| name == b":status").map(|(_, value)| value.as_slice())?;
+        let status: u16 = std::str::from_utf8(status).ok()?.parse().ok()?;
+        let inbound = match self.running() {
+            Some((_, exchange)) => {
+                let mut ex = exchange.try_borrow_mut().ok()?;
+                ex.status = Some(status);
+                ex.inbound
+            }
+            None => self.request.try_borrow().ok()?.inbound(),
+        };
+        if !end {
+            let body = inbound.encode_fault(&local_reply(status));
+            host::set_header(Map::Response, "content-type", b"application/json").ok()?;
+            host::set_header(Map::Response, "content-length", body.len().to_string().as_bytes()).ok()?;
+            self.rewrite = Some(body);
+        }
+        Some(())
+    }
+
+    /// An error without a body says nothing in any dialect: it is told again with one. True if it was.
+    fn bodiless(&self) -> bool {
+        let Some((_, exchange)) = self.running() else { return false };
+        let Ok(ex) = exchange.try_borrow() else { return false };
+        let Some(status) = ex.status.filter(|status| *status >= 400) else { return false };
+        let mut headers: Headers = host::headers(Map::Response)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, value)))
+            .filter(|(name, _)| name.starts_with("x-") || name == "retry-after")
+            .collect();
+        headers.push(("content-type".to_owned(), b"application/json".to_vec()));
+        host::reply(status, "attache_bodiless", &headers, &ex.inbound.encode_fault(&bodiless(status))).is_ok()
+    }
+
+    fn whole_request(&self, size: usize) -> Action {
+        match self.request.try_borrow_mut().map(|mut request| request.body(size)) {
+            Ok(Planned::Go) => Action::Continue,
+            Ok(Planned::NotYet | Planned::Replied) | Err(_) => Action::Pause,
+        }
+    }
+
+    fn delivered(&self) {
+        if let Some((_, exchange)) = self.running()
+            && let Ok(mut ex) = exchange.try_borrow_mut()
+        {
+            ex.delivered = true;
+        }
+    }
+}
+
+impl Context for Plan {
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        let context = self.request.try_borrow().map_or(0, |request| request.context);
+        admission::answered(context, token, status, size);
+    }
+}
+
+impl HttpContext for Plan {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        if let Ok(mut request) = self.request.try_borrow_mut() {
+            request.head(&self.request, end);
+        }
+        Action::Pause
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        let large = self.request.try_borrow_mut().is_ok_and(|mut request| request.too_large(size));
+        if end && !large { self.whole_request(size) } else { Action::Pause }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // With trailers no body callback is the last one. No provider is meant to see them.
+        if host::set_headers(Map::RequestTrailers, &Vec::new()).is_err() {
+            log::warn!("request trailers could not be removed");
+        }
+        self.whole_request(host::ALL)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        let replied = self.request.try_borrow().is_ok_and(|request| matches!(request.state, State::Replied));
+        let answered = self.running().is_some_and(|(_, exchange)| {
+            exchange.try_borrow_mut().is_ok_and(|mut ex| {
+                if ex.answering {
+                    ex.delivering(end, host::now());
+                    if ex.sealed && host::remove_header(Map::Response, "x-envoy-ratelimited").is_err() {
+                        log::warn!("x-envoy-ratelimited could not be removed");
+                    }
+                }
+                ex.answering
+            })
+        });
+        if !replied && !answered && self.envoys_own(end).is_none() {
+            log::warn!("a reply of Envoy's own could not be rewritten");
+        }
+        if answered && end && self.bodiless() {
+            return Action::Pause;
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        if let Some(body) = &mut self.rewrite
+            && host::set_buffer(Buffer::ResponseBody, size, &std::mem::take(body)).is_err()
+        {
+            log::warn!("a reply of Envoy's own could not be rewritten");
+        }
+        if end {
+            self.delivered();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.delivered();
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some((number, exchange)) = self.running() {
+            let settled = exchange.try_borrow().map(|ex| ex.settle(host::now()));
+            vm::with(|vm| {
+                vm.exchanges.remove(&number);
+                if let Ok(settled) = settled {
+                    vm.settlements.push(number, settled, &mut vm.metrics);
+                }
+            });
+        }
+        admission::forget(&self.request);
+    }
+}

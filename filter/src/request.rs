@@ -1,0 +1,222 @@
+//! One request as the plan role holds it, until it is planned or refused.
+//!
+//! It waits for two things in any order, its body and its key's record; whichever comes last plans it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::config::snapshot::{Snapshot, VirtualKey};
+use engine::cooldown::Cooldowns;
+use engine::exchange::{Denial, Exchange, Headers, Intake, admission_fault, intake, local_reply, malformed};
+use engine::route::{Ask, listed, plan};
+use wire::format::{INBOUND, Inbound};
+use wire::ir::{Fault, FaultKind, Operation};
+use wire::scan::{Scan, scan};
+
+use crate::attempt::COOLDOWNS;
+use crate::host::{self, Buffer, Map};
+use crate::metrics::Counter;
+use crate::{admission, vm};
+
+/// What a key's record says: the key (none if none is needed), or why not.
+pub(crate) type Admission = Result<Option<Rc<VirtualKey>>, Denial>;
+
+/// One request as the plan role sees it. Shared with [`admission`], which wakes it when the sidecar has answered.
+pub(crate) struct Request {
+    /// The host's context, to resume it from another context's callback.
+    pub(crate) context: u32,
+    snapshot: Option<Rc<Snapshot>>,
+    intake: Option<Intake>,
+    scan: Option<Scan>,
+    admission: Option<Admission>,
+    arrived: u64,
+    pub(crate) state: State,
+}
+
+pub(crate) enum State {
+    /// Body or record are on their way.
+    Waiting,
+    /// Planned: tries run.
+    Running(u64, Rc<RefCell<Exchange>>),
+    /// We answered ourselves.
+    Replied,
+}
+
+/// What became of a request that has all it waits for.
+pub(crate) enum Planned {
+    NotYet,
+    Go,
+    Replied,
+}
+
+impl Request {
+    pub(crate) fn new(context: u32) -> Self {
+        Self {
+            context,
+            snapshot: None,
+            intake: None,
+            scan: None,
+            admission: None,
+            arrived: host::now(),
+            state: State::Waiting,
+        }
+    }
+
+    pub(crate) fn inbound(&self) -> &'static dyn Inbound {
+        let first = INBOUND.first().copied().unwrap_or(&wire::format::openai_chat::OpenAiChat);
+        self.intake.as_ref().map_or(first, |intake| intake.inbound)
+    }
+
+    /// The configuration it began with.
+    pub(crate) fn snapshot(&self) -> Option<Rc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// The record is here.
+    pub(crate) fn admit(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// Goes on if nothing is missing any more.
+    pub(crate) fn advance(&mut self) -> Planned {
+        if !matches!(self.state, State::Waiting) {
+            return Planned::NotYet;
+        }
+        let key = match &self.admission {
+            None => return Planned::NotYet,
+            Some(Err(denial)) => return self.refuse(&admission_fault(*denial)),
+            Some(Ok(key)) => key.clone(),
+        };
+        let (Some(snapshot), Some(intake)) = (self.snapshot.clone(), self.intake.as_ref()) else {
+            return Planned::NotYet;
+        };
+        match intake.operation {
+            Operation::ListModels => {
+                let models = intake.inbound.encode_models(&listed(&snapshot, key.as_deref()));
+                self.reply(200, None, &models)
+            }
+            Operation::Chat => match self.scan.take() {
+                None => Planned::NotYet,
+                Some(scan) => self.plan(snapshot, key, scan),
+            },
+        }
+    }
+
+    fn plan(&mut self, snapshot: Rc<Snapshot>, key: Option<Rc<VirtualKey>>, scan: Scan) -> Planned {
+        let Some(model) = scan.model.as_deref() else {
+            let fault = Fault::new(FaultKind::InvalidRequest, "`model` is missing: name the model to ask.");
+            return self.refuse(&fault.with_param("model"));
+        };
+        let ask = Ask { model, fallbacks: &scan.fallbacks, key: key.as_deref() };
+        let resting = Cooldowns::parse(&host::shared(COOLDOWNS));
+        let now = host::now();
+        let planned = vm::with(|vm| (plan(&snapshot, ask, &resting, now, &mut vm.draw), vm.number()));
+        let (plan, number) = match planned {
+            Some((Ok(plan), number)) => (plan, number),
+            Some((Err(refusal), _)) => return self.refuse(&refusal.fault(now)),
+            None => return self.refuse(&Fault::new(FaultKind::Internal, "The gateway is busy with itself.")),
+        };
+        let Some(mut intake) = self.intake.take() else { return Planned::NotYet };
+        // A header that carried a virtual key is no provider credential.
+        intake.credential =
+            intake.credential.filter(|(name, _)| key.is_none() || intake.key_from != Some(name.as_str()));
+        let retries = plan.hops.len().saturating_sub(1);
+        let exchange = Exchange::new(snapshot, intake, scan, key, plan, self.arrived);
+        let sent = exchange.cluster(0).is_some_and(|first| {
+            // The header changes make Envoy resolve the route again, now that the next hop is known: they come last.
+            host::set_property("exchange", &number.to_le_bytes()).is_ok()
+                && host::set_property("next", first.as_bytes()).is_ok()
+                && set_number("x-envoy-max-retries", &retries)
+                && set_number("x-envoy-upstream-rq-per-try-timeout-ms", &exchange.patience())
+        });
+        let exchange = Rc::new(RefCell::new(exchange));
+        self.state = State::Running(number, Rc::clone(&exchange));
+        if !sent {
+            return self.refuse(&Fault::new(FaultKind::Internal, "The gateway could not hand the request on."));
+        }
+        vm::with(|vm| {
+            vm.exchanges.insert(number, exchange);
+            vm.metrics.add(Counter::Requests);
+        });
+        Planned::Go
+    }
+
+    /// Answers with an error in the client's dialect.
+    pub(crate) fn refuse(&mut self, fault: &Fault) -> Planned {
+        let inbound = match &self.state {
+            State::Running(_, exchange) => exchange.try_borrow().map_or(self.inbound(), |ex| ex.inbound),
+            State::Waiting | State::Replied => self.inbound(),
+        };
+        vm::with(|vm| vm.metrics.add(Counter::Refused));
+        self.reply(fault.status, fault.retry_after, &inbound.encode_fault(fault))
+    }
+
+    fn reply(&mut self, status: u16, retry_after: Option<u64>, body: &[u8]) -> Planned {
+        let mut headers: Headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+        if let Some(seconds) = retry_after {
+            headers.push(("retry-after".to_owned(), seconds.to_string().into_bytes()));
+        }
+        self.state = State::Replied;
+        if host::reply(status, "attache", &headers, body).is_err() {
+            log::error!("a reply with status {status} could not be sent");
+        }
+        Planned::Replied
+    }
+
+    /// The head is here.
+    pub(crate) fn head(&mut self, request: &Rc<RefCell<Self>>, end: bool) -> Planned {
+        let Some(snapshot) = vm::with(|vm| vm.snapshot.clone()).flatten() else {
+            return self.refuse(&Fault::new(FaultKind::Overloaded, "The gateway is not configured yet."));
+        };
+        let Ok(headers) = host::headers(Map::Request) else {
+            return self.refuse(&Fault::new(FaultKind::Internal, "The request head could not be read."));
+        };
+        let intake = match intake(&snapshot, &headers) {
+            Ok(intake) => intake,
+            Err((inbound, fault)) => {
+                vm::with(|vm| vm.metrics.add(Counter::Refused));
+                return self.reply(fault.status, None, &inbound.encode_fault(&fault));
+            }
+        };
+        let unstripped = intake.strip.iter().any(|name| host::remove_header(Map::Request, name).is_err());
+        let key = intake.key.clone();
+        let operation = intake.operation;
+        self.snapshot = Some(Rc::clone(&snapshot));
+        self.intake = Some(intake);
+        if unstripped {
+            return self.refuse(&Fault::new(FaultKind::Internal, "A credential could not be removed."));
+        }
+        if end && operation == Operation::Chat {
+            return self.refuse(&malformed(wire::format::Malformed {
+                path: String::new(),
+                message: "The request has no body; a JSON object is expected.".to_owned(),
+            }));
+        }
+        self.admission = admission::look_up(&snapshot, key.as_deref(), request, self.context);
+        self.advance()
+    }
+
+    /// So much of the body is here. Envoy's own limits have a floor (the listener's buffer), the configured one has not.
+    pub(crate) fn too_large(&mut self, size: usize) -> bool {
+        let limit = self.snapshot.as_ref().map_or(u64::MAX, |snapshot| snapshot.body_limit);
+        let large = size as u64 > limit && matches!(self.state, State::Waiting);
+        if large {
+            self.refuse(&local_reply(413));
+        }
+        large
+    }
+
+    /// The whole body is here.
+    pub(crate) fn body(&mut self, size: usize) -> Planned {
+        // A body that cannot be read is no JSON object either, and the fault says what is expected.
+        match scan(&host::buffer(Buffer::RequestBody, size).unwrap_or_default()) {
+            Ok(scan) => self.scan = Some(scan),
+            Err(problem) => return self.refuse(&malformed(problem)),
+        }
+        self.advance()
+    }
+}
+
+fn set_number(name: &str, value: &impl ToString) -> bool {
+    host::set_header(Map::Request, name, value.to_string().as_bytes()).is_ok()
+}

@@ -1,0 +1,109 @@
+//! The life of a plugin configuration: parse, take over or keep the former one; the tick.
+
+use engine::config;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::attempt::Attempt;
+use crate::host::{self, Buffer};
+use crate::plan::Plan;
+use crate::{admission, settlement, vm};
+
+/// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
+const TICK: u32 = 20;
+
+/// What this plugin configuration makes of the module.
+enum Role {
+    /// Not configured, or configured to do nothing (for measuring what a bare callback costs).
+    Noop,
+    /// Downstream.
+    Plan,
+    /// Upstream, in front of this cluster.
+    Attempt(String),
+}
+
+/// One plugin configuration.
+pub(crate) struct Root {
+    id: u32,
+    role: Role,
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, role: Role::Noop }
+    }
+
+    fn configure(&mut self, bytes: &[u8]) -> Result<(), Vec<String>> {
+        let one = |fault: String| vec![fault];
+        let mut value: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|e| one(format!("plugin configuration is no JSON: {e}")))?;
+        let text = |value: &serde_json::Value, name: &str| value.get(name).and_then(|v| v.as_str()).map(str::to_owned);
+        match text(&value, "role").as_deref() {
+            Some("noop") => self.role = Role::Noop,
+            Some("attempt") => {
+                let lane = text(&value, "lane").ok_or_else(|| one("lane: missing".to_owned()))?;
+                self.role = Role::Attempt(lane);
+            }
+            Some("plan") => {
+                let config = value.get_mut("config").map(serde_json::Value::take).unwrap_or_default();
+                let snapshot = config::load_guest(config)
+                    .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+                vm::with(|vm| vm.configure(snapshot, self.id));
+                self.role = Role::Plan;
+            }
+            found => return Err(one(format!("role: found {found:?}, expected plan, attempt or noop"))),
+        }
+        Ok(())
+    }
+}
+
+impl Context for Root {
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        admission::answered(self.id, token, status, size);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let bytes = host::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
+        if let Err(faults) = self.configure(&bytes) {
+            // Envoy keeps the former configuration serving.
+            faults.iter().for_each(|fault| log::error!("configuration refused: {fault}"));
+            return false;
+        }
+        if matches!(self.role, Role::Plan) {
+            vm::with(|vm| vm.metrics.define());
+            if host::set_tick_period(TICK).is_err() {
+                log::error!("no tick: settlements will not be sent");
+            }
+        }
+        true
+    }
+
+    fn on_tick(&mut self) {
+        if vm::with(|vm| vm.elected) != Some(self.id) {
+            return;
+        }
+        admission::tick(self.id);
+        settlement::tick();
+        vm::with(|vm| vm.metrics.flush());
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.role {
+            Role::Noop => Box::new(Noop),
+            Role::Plan => Box::new(Plan::new(id)),
+            Role::Attempt(cluster) => Box::new(Attempt::new(cluster.clone())),
+        })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// A stream nobody looks at.
+struct Noop;
+
+impl Context for Noop {}
+impl HttpContext for Noop {}

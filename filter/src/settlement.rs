@@ -1,0 +1,201 @@
+//! Finished exchanges on their way to the sidecar: a bounded queue, sent in batches from the tick, kept until confirmed.
+//!
+//! Decision: at most one batch under way, sent again until it is confirmed; the sidecar drops doubles by admission id.
+//! Rejected: one fire-and-forget call a request, which costs a third of a request's CPU and is lost in silence while the
+//! sidecar is away.
+
+use std::collections::VecDeque;
+
+use engine::exchange::{Outcome, Settled};
+use prost::Message;
+use sidecar_api::v1 as api;
+
+use crate::host;
+use crate::metrics::{Counter, Metrics};
+use crate::{admission, vm};
+
+/// Settlements kept while the sidecar is away; beyond it the oldest are dropped and counted.
+const QUEUE: usize = 65_536;
+/// Settlements a batch.
+const BATCH: usize = 512;
+/// Nanoseconds after which a batch without an answer counts as lost (its call has a shorter timeout).
+const PATIENCE: u64 = 3_000_000_000;
+/// Nanoseconds between two tries of a batch.
+const PAUSE: u64 = 100_000_000;
+
+/// The settlements at the head of the queue that are under way.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    /// An answer that was waited for in vain may still come; it must not be taken for that of the batch after it.
+    id: u64,
+    count: usize,
+    since: u64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is in the ledger.
+    Durable,
+    /// The sidecar was away, slow or busy: send it again.
+    Lost,
+    /// The sidecar will never take it: sending it again would hold up all that follow.
+    Refused,
+}
+
+/// The queue of one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Settlements {
+    queue: VecDeque<(u64, Settled)>,
+    /// Half of the admission id, from the sidecar; without it nothing can be sent.
+    nonce: Vec<u8>,
+    under_way: Option<Batch>,
+    batches: u64,
+    hello: Option<u64>,
+    not_before: u64,
+}
+
+impl Settlements {
+    pub(crate) fn push(&mut self, number: u64, settled: Settled, metrics: &mut Metrics) {
+        if self.queue.len() >= QUEUE && self.under_way.is_none() {
+            self.queue.pop_front();
+            metrics.add(Counter::SettlementsDropped);
+        } else if self.queue.len() >= QUEUE {
+            // The head is under way and must stay where the answer will look for it.
+            metrics.add(Counter::SettlementsDropped);
+            return;
+        }
+        self.queue.push_back((number, settled));
+    }
+
+    /// The sidecar said hello.
+    pub(crate) fn greeted(&mut self, nonce: Option<Vec<u8>>) {
+        self.hello = None;
+        if let Some(nonce) = nonce.filter(|n| !n.is_empty() && self.nonce.is_empty()) {
+            self.nonce = nonce;
+        }
+    }
+
+    /// A batch came to its end.
+    pub(crate) fn ended(&mut self, id: u64, fate: Fate, now: u64, metrics: &mut Metrics) {
+        let Some(batch) = self.under_way.take_if(|batch| batch.id == id) else { return };
+        let counter = match fate {
+            Fate::Lost => {
+                self.not_before = now.saturating_add(PAUSE);
+                return;
+            }
+            Fate::Durable => Counter::Settled,
+            Fate::Refused => {
+                log::error!("the sidecar refused {} settlements", batch.count);
+                Counter::SettlementsDropped
+            }
+        };
+        self.queue.drain(..batch.count.min(self.queue.len()));
+        metrics.add_many(counter, batch.count);
+    }
+
+    /// What to send now, if anything.
+    fn due(&mut self, now: u64) -> Option<Due> {
+        let lost = |since: u64| now.saturating_sub(since) > PATIENCE;
+        if self.hello.is_some_and(lost) {
+            self.hello = None;
+        }
+        if self.under_way.is_some_and(|batch| lost(batch.since)) {
+            self.under_way = None;
+        }
+        if now < self.not_before {
+            return None;
+        }
+        if self.nonce.is_empty() {
+            return self.hello.is_none().then_some(Due::Hello);
+        }
+        if self.queue.is_empty() || self.under_way.is_some() {
+            return None;
+        }
+        let batch: Vec<_> = self.queue.iter().take(BATCH).map(|(number, settled)| message(*number, settled)).collect();
+        self.batches = self.batches.wrapping_add(1);
+        self.under_way = Some(Batch { id: self.batches, count: batch.len(), since: now });
+        let message = api::SettleRequest { vm_nonce: self.nonce.clone(), settlements: batch };
+        Some(Due::Batch(self.batches, message.encode_to_vec()))
+    }
+}
+
+enum Due {
+    Hello,
+    Batch(u64, Vec<u8>),
+}
+
+/// Sends what is due.
+pub(crate) fn tick() {
+    let now = host::now();
+    match vm::with(|vm| vm.settlements.due(now)).flatten() {
+        None => {}
+        Some(Due::Hello) => {
+            let sent = admission::hello();
+            vm::with(|vm| {
+                vm.settlements.hello = sent.then_some(now);
+                vm.settlements.not_before = now.saturating_add(PAUSE);
+            });
+        }
+        Some(Due::Batch(id, bytes)) if admission::settle(id, &bytes) => {}
+        Some(Due::Batch(id, _)) => {
+            vm::with(|vm| vm.settlements.ended(id, Fate::Lost, now, &mut vm.metrics));
+        }
+    }
+}
+
+fn micros(nanos: u64) -> u64 {
+    nanos / 1_000
+}
+
+/// A client chose the model's name: what is longer than any real one is cut, as the ledger would.
+fn name(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+fn message(number: u64, s: &Settled) -> api::Settlement {
+    use api::r#try::{Billed, Outcome as Ended};
+    let tries = s.tries.iter().map(|t| api::Try {
+        provider: t.provider.clone(),
+        key: t.key.clone(),
+        model: name(&t.model),
+        status: u32::from(t.status),
+        outcome: match t.outcome {
+            Outcome::Ok => Ended::Ok,
+            Outcome::Error => Ended::Error,
+            Outcome::NoAnswer => Ended::NoAnswer,
+            Outcome::Cut => Ended::Cut,
+        }
+        .into(),
+        billed: match t.billed {
+            Some(true) => Billed::Yes,
+            Some(false) => Billed::No,
+            None => Billed::Unknown,
+        }
+        .into(),
+        usage: t.usage.map(|u| api::Usage {
+            input_tokens: u.usage.input.unwrap_or(0),
+            output_tokens: u.usage.output.unwrap_or(0),
+            cache_read_tokens: u.usage.cache_read.unwrap_or(0),
+            cache_write_tokens: u.usage.cache_write.unwrap_or(0),
+            reasoning_tokens: u.usage.reasoning.unwrap_or(0),
+            estimated: u.estimated,
+        }),
+        duration_micros: micros(t.duration),
+    });
+    api::Settlement {
+        counter: number,
+        key: s.key.clone(),
+        asked_model: name(&s.asked_model),
+        dialect: s.dialect.to_owned(),
+        stream: s.stream,
+        status: u32::from(s.status),
+        started_unix_nanos: s.started,
+        duration_micros: micros(s.duration),
+        first_byte_micros: micros(s.first_byte),
+        client_gone: s.client_gone,
+        tries: tries.collect(),
+        team: s.team.clone(),
+        customer: s.customer.clone(),
+    }
+}

@@ -1,0 +1,94 @@
+//! What all contexts of one worker's VM share: the snapshot, requests in flight, key records, settlements.
+//!
+//! Does not: outlive the VM or cross workers; what workers share is in Envoy's shared data.
+//!
+//! Decision: one thread-local value, borrowed for a moment at a time and never across a host call that could re-enter.
+//! Rejected: passing state through filter state, which copies and serialises it at each crossing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::config::snapshot::Snapshot;
+use engine::draw::Draw;
+use engine::exchange::Exchange;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::admission::Admissions;
+use crate::host;
+use crate::metrics::Metrics;
+use crate::settlement::Settlements;
+
+/// Requests in flight, by number. The number also is the second half of the admission id.
+pub(crate) type Exchanges = HashMap<u64, Rc<RefCell<Exchange>>, FixedState>;
+
+/// State of one VM.
+pub(crate) struct Vm {
+    pub(crate) snapshot: Option<Rc<Snapshot>>,
+    /// The root context whose tick serves the VM: the one configured last.
+    pub(crate) elected: u32,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) admissions: Admissions,
+    pub(crate) settlements: Settlements,
+    pub(crate) metrics: Metrics,
+    pub(crate) draw: Draw,
+    numbers: u64,
+}
+
+impl Vm {
+    fn new() -> Self {
+        // Each VM draws its own lot: the order in which it came is the only thing sure to differ.
+        let ordinal = host::update_shared("vms", |old| word(old).wrapping_add(1).to_le_bytes().to_vec())
+            .map_or(0, |new| word(&new));
+        let seed = Draw::new(host::now() ^ ordinal.rotate_left(32)).bits();
+        Self {
+            snapshot: None,
+            elected: 0,
+            exchanges: HashMap::with_hasher(FixedState::with_seed(seed)),
+            admissions: Admissions::new(seed),
+            settlements: Settlements::default(),
+            metrics: Metrics::default(),
+            draw: Draw::new(seed),
+            numbers: ordinal,
+        }
+    }
+
+    /// Takes a new configuration; requests in flight keep theirs.
+    pub(crate) fn configure(&mut self, snapshot: Snapshot, root: u32) {
+        if let Some(seed) = snapshot.seed {
+            // Reproducible for a test, and still another sequence for each worker.
+            self.draw = Draw::new(Draw::new(seed ^ self.numbers).bits());
+        }
+        self.snapshot = Some(Rc::new(snapshot));
+        self.elected = root;
+    }
+
+    /// The next number; never given twice by one VM.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.numbers = self.numbers.wrapping_add(1);
+        self.numbers
+    }
+}
+
+/// A little-endian word of shared data.
+pub(crate) fn word(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+thread_local! {
+    static VM: RefCell<Option<Vm>> = const { RefCell::new(None) };
+}
+
+/// Borrows the VM's state. `None` only if it is borrowed already, which no callback does; then the caller gives up its
+/// work rather than the worker.
+pub(crate) fn with<T>(f: impl FnOnce(&mut Vm) -> T) -> Option<T> {
+    VM.with(|vm| {
+        let mut vm = vm.try_borrow_mut().ok()?;
+        Some(f(vm.get_or_insert_with(Vm::new)))
+    })
+}
+
+/// The request in flight with this number.
+pub(crate) fn exchange(number: u64) -> Option<Rc<RefCell<Exchange>>> {
+    with(|vm| vm.exchanges.get(&number).cloned()).flatten()
+}
