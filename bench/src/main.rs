@@ -1,0 +1,94 @@
+//! `bench`: CPU that one request costs Envoy, against the same Envoy without us.
+//!
+//! Does not: measure throughput or latency: load, providers and Envoy share the machine's cores, so those would be
+//! numbers about the machine. CPU time of the Envoy process alone is what the module adds to.
+//!
+//! Decision: all variants run at once and take turns, A B C A B C, so that a machine whose clock drifts slows all of
+//! them, and what is reported are ratios within one turn. Rejected: one variant after the other.
+
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
+mod load;
+mod report;
+mod variant;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use tests::client::{Call, Dialect};
+use tests::mock::{HostSpec, Mock};
+
+use report::Row;
+use variant::{ANTHROPIC, OPENAI, Variant, Variants};
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "CPU per request of Envoy: bare, with both roles as no-ops, and whole")]
+struct Args {
+    /// Requests of each variant in each turn.
+    #[arg(long, default_value_t = 3000)]
+    requests: usize,
+    /// Turns.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 8)]
+    clients: usize,
+    /// Folder for the results.
+    #[arg(long, default_value = "bench/results")]
+    results: PathBuf,
+}
+
+/// A kind of request. The baselines always get the first provider's own dialect: they cannot translate.
+struct Case {
+    name: &'static str,
+    model: &'static str,
+    stream: bool,
+}
+
+const CASES: [Case; 4] = [
+    Case { name: "same format, unary", model: "same", stream: false },
+    Case { name: "same format, streamed", model: "same", stream: true },
+    Case { name: "translated, unary", model: "other", stream: false },
+    Case { name: "translated, streamed", model: "other", stream: true },
+];
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mock = Mock::start(&[HostSpec::plain(OPENAI), HostSpec::plain(ANTHROPIC)])?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(&args, &mock))
+}
+
+async fn run(args: &Args, mock: &Mock) -> Result<()> {
+    let variants = Variants::start(mock).await?;
+    let mut rows = Vec::new();
+    for case in CASES {
+        for variant in variants.all() {
+            // Pools, caches and the compiler's tiers settle first.
+            load::run(variant, &call(&case, variant), args.clients, args.requests / 3).await?;
+        }
+        let mut row = Row::new(case.name);
+        for _ in 0..args.rounds {
+            for variant in variants.all() {
+                let cost = load::run(variant, &call(&case, variant), args.clients, args.requests).await?;
+                row.push(variant.name, cost);
+                // The mock keeps what it receives.
+                mock.journal().clear();
+            }
+        }
+        println!("{}", row.line());
+        rows.push(row);
+    }
+    let path = report::write(&args.results, &rows, args)?;
+    println!("bench: ok {}", path.display());
+    Ok(())
+}
+
+fn call(case: &Case, variant: &Variant) -> Call {
+    // About 1 KB, of which the model name is all that a splice changes.
+    let text = "What a request costs is counted in time on the processor. ".repeat(16);
+    let model = if variant.plans { case.model } else { "gpt-4o-mini" };
+    // The baselines pass it on to the provider; we replace it.
+    Dialect::OpenAi.chat(model, &text, case.stream).key("sk-bench-1")
+}

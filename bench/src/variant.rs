@@ -1,0 +1,136 @@
+//! The three Envoys that take turns.
+//!
+//! - `bare`: a listener, a route and a cluster; what any Envoy does.
+//! - `no-op`: the whole rendered wiring, but both roles of the module do nothing.
+//! - `whole`: as rendered, with its sidecar.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tests::client::{Call, Client};
+use tests::mock::Mock;
+use tests::process::Process;
+use tests::stack::{Stack, StackOptions, envoy_binary};
+
+/// Plays the first provider.
+pub(crate) const OPENAI: &str = "openai.test";
+/// Plays the one that speaks another format.
+pub(crate) const ANTHROPIC: &str = "anthropic.test";
+
+const BARE: &str = include_str!("bare.yaml");
+const CONFIG: &str = r#"
+providers:
+  first: {like: openai, base_url: "http://openai.test/v1", keys: [{name: k, secret: "{{sk-bench-1}}", models: ["*"]}]}
+  second: {like: anthropic, base_url: "http://anthropic.test/v1", keys: [{name: k, secret: "{{sk-bench-2}}", models: ["*"]}]}
+models:
+  same: {candidates: [{provider: first, model: gpt-4o-mini}]}
+  other: {candidates: [{provider: second, model: claude-3-5-haiku-latest}]}
+"#;
+
+/// An Envoy to send requests to.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) listen: SocketAddr,
+    /// Its process.
+    pub(crate) envoy: u32,
+    /// It chooses a provider by model; the others go to the first, whatever is asked.
+    pub(crate) plans: bool,
+}
+
+/// All of them, running.
+#[derive(Debug)]
+pub(crate) struct Variants {
+    all: [Variant; 3],
+    _whole: Stack,
+    _others: [Process; 2],
+}
+
+impl Variants {
+    pub(crate) async fn start(mock: &Mock) -> Result<Self> {
+        let whole = Stack::start(CONFIG, StackOptions { workers: 1, ..StackOptions::new(mock) }).await?;
+        let rendered = whole.dir().join("envoy");
+        let provider = mock.host(OPENAI).addr();
+
+        let bare = whole.dir().join("bare");
+        std::fs::create_dir_all(&bare)?;
+        let bare_at = free_address()?;
+        let text = BARE.replace("{{listen}}", &bare_at.port().to_string());
+        std::fs::write(bare.join("envoy.yaml"), text.replace("{{provider}}", &provider.port().to_string()))?;
+
+        let idle = whole.dir().join("no-op");
+        let idle_at = free_address()?;
+        silence(&rendered, &idle, whole.listen(), idle_at)?;
+
+        let others = [start(&bare, bare_at).await?, start(&idle, idle_at).await?];
+        let [bare, idle] = [others[0].id(), others[1].id()];
+        let all = [
+            Variant { name: "bare", listen: bare_at, envoy: bare, plans: false },
+            Variant { name: "no-op", listen: idle_at, envoy: idle, plans: false },
+            Variant { name: "whole", listen: whole.listen(), envoy: whole.envoy_id(), plans: true },
+        ];
+        Ok(Self { all, _whole: whole, _others: others })
+    }
+
+    pub(crate) fn all(&self) -> &[Variant] {
+        &self.all
+    }
+}
+
+/// Copies a rendering to `to` with both roles doing nothing: no hop is ever named, so the route names the first.
+fn silence(from: &Path, to: &Path, listen: SocketAddr, at: SocketAddr) -> Result<()> {
+    let moved = |file: &str| -> Result<String> {
+        let text = std::fs::read_to_string(from.join(file)).with_context(|| file.to_owned())?;
+        Ok(text.replace(&from.display().to_string(), &to.display().to_string()))
+    };
+    let changed = |text: String, old: &str, new: &str| -> Result<String> {
+        ensure!(text.contains(old), "the rendering has no `{old}`");
+        Ok(text.replace(old, new))
+    };
+    std::fs::create_dir_all(to.join("ecds"))?;
+    std::fs::create_dir_all(to.join("sds"))?;
+    for secret in ["sds/first_k.yaml", "sds/second_k.yaml"] {
+        std::fs::write(to.join(secret), moved(secret)?)?;
+    }
+    let plan = moved("ecds/plan.yaml")?;
+    let (plan, _configuration) = plan.split_once("value: |").context("ecds/plan.yaml has no block")?;
+    std::fs::write(to.join("ecds/plan.yaml"), format!("{plan}value: '{{\"role\":\"noop\"}}'\n"))?;
+    let mut clusters = moved("cds.yaml")?;
+    for lane in ["first_k", "second_k"] {
+        clusters = changed(clusters, &format!(r#"{{"role":"attempt","lane":"{lane}"}}"#), r#"{"role":"noop"}"#)?;
+    }
+    std::fs::write(to.join("cds.yaml"), clusters)?;
+    let first = "                on_no_match: {action: {name: cluster, typed_config: {\"@type\": type.googleapis.com/envoy.\
+                 extensions.router.cluster_specifiers.matcher.v3.ClusterAction, cluster: first_k}}}\n";
+    std::fs::write(to.join("rds.yaml"), moved("rds.yaml")? + first)?;
+    let port = |at: SocketAddr| format!("port_value: {}}}", at.port());
+    let bootstrap = changed(moved("envoy.yaml")?, &port(listen), &port(at))?;
+    // Its admin port is taken by the original; nobody asks this one.
+    let start = bootstrap.find("admin:\n").context("envoy.yaml has no admin")?;
+    let end = bootstrap.find("bootstrap_extensions:").context("envoy.yaml has no extensions")?;
+    let without = bootstrap.get(..start).zip(bootstrap.get(end..)).context("envoy.yaml is cut")?;
+    std::fs::write(to.join("envoy.yaml"), format!("{}{}", without.0, without.1))?;
+    Ok(())
+}
+
+async fn start(dir: &Path, at: SocketAddr) -> Result<Process> {
+    let bootstrap = dir.join("envoy.yaml").display().to_string();
+    let arguments =
+        ["-c", &bootstrap, "--concurrency", "1", "--use-dynamic-base-id", "--disable-hot-restart", "-l", "warning"];
+    let mut process = Process::start(&envoy_binary()?, &arguments, &[], &dir.join("envoy.log"))?;
+    let call = Call::get("/");
+    for _ in 0..1500 {
+        ensure!(process.ended().is_none(), "Envoy ended:\n{}", process.tail(20));
+        if Client::h1(at).send(&call).await.is_ok() {
+            return Ok(process);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("Envoy does not come up:\n{}", process.tail(20))
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,81 @@
+//! What Envoy answers by itself comes in the client's dialect too.
+
+use tests::client::{Call, DIALECTS, Dialect};
+use tests::mock::Fault;
+use tests::said::Said;
+
+use crate::world::{ANTHROPIC, CASES, OPENAI, TWO_VENDORS, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_413_and_one_just_under_it_is_served_with_all_retries() {
+    let yaml = format!(
+        "{TWO_VENDORS}limits: {{body: 256KiB}}\nmodels:\n  both: {{candidates: [{{provider: openai, model: gpt-4o}}, \
+         {{provider: anthropic, model: claude-3-5-haiku, priority: 1}}]}}\n"
+    );
+    let world = World::start(&yaml).await;
+    for case in CASES {
+        let answer = world.send(&case.call("both", &"x".repeat(300 << 10))).await;
+        assert_eq!(answer.status, 413, "{case:?}");
+        Said::error(case.dialect, &answer).unwrap_or_else(|e| panic!("{case:?}: {e:#}"));
+    }
+    assert!(world.mock.journal().records(None).is_empty());
+    world.mock.host(OPENAI).fault(Fault::status(503).always());
+    for case in CASES {
+        let answer = world.send(&case.call("both", &"y".repeat(250 << 10))).await;
+        Said::read(case.dialect, case.stream, &answer).unwrap_or_else(|e| panic!("{case:?}: {e:#}"));
+        assert_eq!(answer.header("x-attache-provider"), "anthropic");
+    }
+    assert_eq!(world.stack.stat("retry_or_shadow_abandoned").await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_megabytes_fail_over_whole() {
+    let yaml = format!(
+        "{TWO_VENDORS}models:\n  both: {{candidates: [{{provider: openai, model: gpt-4o}}, \
+         {{provider: anthropic, model: claude-3-5-haiku, priority: 1}}]}}\n"
+    );
+    let world = World::start(&yaml).await;
+    world.mock.host(OPENAI).fault(Fault::status(503).always());
+    let big = "ü".repeat(5 << 20);
+    for case in CASES {
+        let answer = world.send(&case.call("both", &big)).await;
+        crate::world::ANTHROPIC_LANE.check_answer(case, &answer, "claude-3-5-haiku", &big);
+        world.mock.journal().clear();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answering_in_time_is_504() {
+    let world = World::start(&format!("{TWO_VENDORS}timeouts: {{first_content: 300ms, complete: 300ms}}\n")).await;
+    for host in [OPENAI, ANTHROPIC] {
+        world.mock.host(host).fault(Fault::Hang.always());
+    }
+    for case in CASES {
+        for model in ["openai/gpt-4o", "anthropic/claude-3-5-haiku"] {
+            let answer = world.send(&case.call(model, "hello?")).await;
+            assert_eq!(answer.status, 504, "{case:?} {model}");
+            Said::error(case.dialect, &answer).unwrap_or_else(|e| panic!("{case:?} {model}: {e:#}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_and_methods_nobody_serves_are_refused_in_the_dialect_they_suggest() {
+    let world = World::start(TWO_VENDORS).await;
+    for dialect in DIALECTS {
+        let mut call = dialect.chat("openai/gpt-4o", "hi", false);
+        call.path = "/v1/nothing/here".into();
+        let nowhere = world.send(&call).await;
+        assert_eq!(nowhere.status, 404);
+        Said::error(dialect, &nowhere).unwrap();
+    }
+    let wrong_method = world.send(&Call::get(Dialect::OpenAi.path())).await;
+    assert_eq!(wrong_method.status, 405);
+    Said::error(Dialect::OpenAi, &wrong_method).unwrap();
+    // Bytes that are no UTF-8 in a path or header are somebody's mistake, not the end of a worker.
+    for header in ["x-odd", "authorization", "x-api-key", "anthropic-version"] {
+        let odd = Dialect::OpenAi.chat("openai/gpt-4o", "hi", false).header(header, "\u{e9}\u{fffd}");
+        assert!(world.send(&odd).await.status < 500, "{header}");
+    }
+    assert_eq!(world.stack.stat(".vm_reload").await.unwrap(), 0);
+}

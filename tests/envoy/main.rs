@@ -1,0 +1,22 @@
+//! Stories through the real Envoy: the built guest, the real sidecar, providers over TLS and HTTP/2 under their own
+//! names.
+//!
+//! Does not: look inside. A story is what a client sees, what a provider received and what the books say.
+//!
+//! Decision: without Envoy or the guest a story fails and names the command that brings them. Rejected: skipping it,
+//! which looks like passing.
+
+mod broken_streams;
+mod failover;
+mod flood;
+mod keys;
+mod local_replies;
+mod order_in_time;
+
+mod passthrough;
+mod recorded;
+mod settlement;
+mod sidecar_away;
+mod split;
+mod tools;
+mod world;

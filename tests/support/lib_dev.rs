@@ -1,0 +1,1 @@
+pub mod client; pub mod mock; pub mod process; pub mod said; pub mod stack;

@@ -1,0 +1,160 @@
+//! The mock proves itself before it proves anything else. TLS and HTTP/2 are proven by Envoy's stories.
+
+use serde_json::{Value, json};
+
+use super::vendor::text;
+use super::{Exchange, Fault, HostSpec, Mock, replay};
+use crate::client::{Answer, Call, Client, DIALECTS, Dialect};
+use crate::said::{Said, events};
+
+const HOST: &str = "mock.test";
+
+fn mock() -> (Mock, Client) {
+    let mock = Mock::start(&[HostSpec::plain(HOST)]).unwrap();
+    let client = Client::h1(mock.host(HOST).addr());
+    (mock, client)
+}
+
+fn weather(dialect: Dialect, stream: bool) -> Value {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let mut body: Value = serde_json::from_slice(&dialect.chat("m", "weather?", stream).body).unwrap();
+    body["tools"] = match dialect {
+        Dialect::OpenAi => json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]),
+        Dialect::Anthropic => json!([{"name": "weather", "input_schema": schema}]),
+    };
+    body
+}
+
+async fn send(client: &Client, call: Call) -> Answer {
+    client.send(&call.key("sk-test")).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_dialect_answers_unary_and_streamed_with_text_and_tools() {
+    let (mock, client) = mock();
+    for (dialect, stream) in DIALECTS.into_iter().flat_map(|d| [(d, false), (d, true)]) {
+        let answer = send(&client, dialect.chat("m", "grüß dich", stream)).await;
+        let said = Said::read(dialect, stream, &answer).unwrap();
+        assert_eq!((said.text, said.model), (text(HOST, "m", "grüß dich"), "m".to_owned()));
+        // OpenAI streams usage on demand only.
+        assert_eq!(said.usage.is_some(), dialect == Dialect::Anthropic || !stream);
+        let said = Said::read(dialect, stream, &send(&client, dialect.call(&weather(dialect, stream))).await).unwrap();
+        let (name, arguments) = &said.tools[0];
+        assert!(name == "weather" && arguments["city"].is_string(), "{name} {arguments}");
+    }
+    assert!(mock.journal().records(None).iter().all(|record| record.outcome == "ok" && record.protocol == "h1"));
+}
+
+#[tokio::test]
+async fn usage_is_streamed_when_asked_for_and_chunks_respect_no_boundary() {
+    let (_mock, client) = mock();
+    let mut body = weather(Dialect::OpenAi, true);
+    body["tool_choice"] = json!("none");
+    body["stream_options"] = json!({"include_usage": true});
+    let answer = send(&client, Dialect::OpenAi.call(&body)).await;
+    assert!(Said::read(Dialect::OpenAi, true, &answer).unwrap().usage.is_some());
+    assert!(events(&answer.body()).unwrap().len() > 10);
+    let halves = answer.chunks.iter().filter(|(_, chunk)| std::str::from_utf8(chunk).is_err()).count();
+    assert!(halves > 0, "no chunk was cut inside a character");
+}
+
+#[tokio::test]
+async fn a_vendor_refuses_what_it_does_not_know_in_its_own_shape() {
+    let (mock, client) = mock();
+    let broken: [(Dialect, fn(&mut Value)); 8] = [
+        (Dialect::OpenAi, |body| body["max_tokens_to_sample"] = json!(1)),
+        (Dialect::OpenAi, |body| body["messages"] = json!([])),
+        (Dialect::OpenAi, |body| body["messages"][0]["role"] = json!("robot")),
+        (Dialect::OpenAi, |body| body["stream_options"] = json!({"include_usage": true})),
+        (Dialect::Anthropic, |body| drop(body.as_object_mut().unwrap().remove("max_tokens"))),
+        (Dialect::Anthropic, |body| body["messages"][0]["role"] = json!("system")),
+        (Dialect::Anthropic, |body| body["stop"] = json!("x")),
+        (Dialect::Anthropic, |body| body["temperature"] = json!(1.5)),
+    ];
+    for (dialect, breaks) in broken {
+        let mut body: Value = serde_json::from_slice(&dialect.chat("m", "hi", false).body).unwrap();
+        breaks(&mut body);
+        let answer = send(&client, dialect.call(&body)).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert_eq!(Said::error(dialect, &answer).unwrap().0, "invalid_request_error", "{body}");
+    }
+    let bare = client.send(&Dialect::Anthropic.chat("m", "hi", false)).await.unwrap();
+    assert_eq!(bare.status, 401);
+    assert_eq!(mock.journal().records(Some(HOST)).len(), 9);
+}
+
+#[tokio::test]
+async fn faults_come_as_ordered_and_then_stop() {
+    let (mock, client) = mock();
+    let host = mock.host(HOST);
+    let call = Dialect::OpenAi.chat("m", "hi", true).key("sk-test");
+    host.fault(Fault::rate_limited(7).next(1));
+    let limited = client.send(&call).await.unwrap();
+    assert_eq!((limited.status, limited.header("retry-after")), (429, "7"));
+    for fault in [Fault::RstBeforeHeaders, Fault::Abort] {
+        host.fault(fault.next(1));
+        assert!(client.send(&call).await.is_err());
+    }
+    for fault in [Fault::RstAfterHeaders, Fault::RstMidStream { after: 3 }] {
+        host.fault(fault.next(1));
+        let answer = client.send(&call).await.unwrap();
+        assert!(answer.status == 200 && answer.broken.is_some());
+    }
+    host.fault(Fault::CutShort { after: 3 }.next(1));
+    let cut = client.send(&call).await.unwrap();
+    assert!(cut.broken.is_none() && events(&cut.body()).unwrap().len() == 3);
+    host.refuse();
+    assert!(client.send(&call).await.is_err());
+    host.accept().unwrap();
+    assert!(Said::read(Dialect::OpenAi, true, &client.send(&call).await.unwrap()).is_ok());
+}
+
+#[tokio::test]
+async fn a_gate_holds_each_event_until_it_is_released() {
+    let (mock, client) = mock();
+    let host = mock.host(HOST);
+    host.fault(Fault::Gate.always());
+    let mut live = client.open(&Dialect::OpenAi.chat("m", "hi", true).key("sk-test")).await.unwrap();
+    for _ in 0..5 {
+        host.release(1);
+        let (_, chunk) = live.next().await.unwrap().unwrap();
+        assert_eq!(events(&chunk).unwrap().len(), 1);
+    }
+    host.release(1000);
+    assert!(live.finish().await.text().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn records_are_exact_and_can_be_reduced_to_counts() {
+    let (mock, client) = mock();
+    let call = Dialect::OpenAi.chat("m", "hi", false).key("sk-test").header("x-twice", "a").header("x-twice", "b");
+    send(&client, call.clone()).await;
+    let record = mock.journal().records(None).remove(0);
+    assert_eq!((record.method.as_str(), record.path.as_str()), ("POST", "/v1/chat/completions"));
+    assert_eq!(record.body, call.body);
+    assert_eq!(record.header("x-twice"), ["a", "b"]);
+    assert_eq!(record.authority, mock.host(HOST).addr().to_string());
+    mock.journal().clear();
+    mock.journal().counts_only(true);
+    send(&client, call).await;
+    assert!(mock.journal().records(None).is_empty() && mock.journal().count(HOST, "sk-test") == 1);
+}
+
+#[tokio::test]
+async fn a_recorded_exchange_is_played_as_it_was() {
+    let Some(root) = replay::recordings() else {
+        println!("no recordings on this machine: nothing replayed");
+        return;
+    };
+    let (mock, client) = mock();
+    let mut played = 0;
+    for entry in std::fs::read_dir(root.join("openai_chat")).unwrap() {
+        let exchange = Exchange::read(&entry.unwrap().path()).unwrap();
+        let (status, body) = (exchange.status, exchange.response.clone());
+        mock.host(HOST).replay(exchange);
+        let answer = send(&client, Dialect::OpenAi.chat("m", "hi", false)).await;
+        assert_eq!((answer.status, answer.body()), (status, body));
+        played += 1;
+    }
+    assert!(played > 0);
+}

@@ -1,0 +1,357 @@
+//! The whole product as it runs: a rendered configuration, the real sidecar and the real Envoy with the built guest.
+//!
+//! Does not: build anything; `make build` does. A part that is absent fails the story with the command to type.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::client::{Answer, Call, Client};
+use crate::mock::Mock;
+use crate::process::{Process, tail};
+
+/// A part that is not up by then never will be. The first start compiles the guest.
+const START: Duration = Duration::from_secs(30);
+/// Lines of each log that a failed story shows.
+const SHOWN: usize = 60;
+
+/// A line of Envoy's log that no story may cause: the module panicked, or met what it holds for impossible.
+const COMPLAINTS: [&str; 2] = ["[critical][wasm]", "[error][wasm]"];
+
+/// What a story may choose.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    /// Envoy's worker threads.
+    pub workers: u32,
+    /// More members of the `sidecar` section, e.g. `on_failure: allow`.
+    pub sidecar: &'static str,
+    /// Where the vendors' names lead.
+    pub resolve: Vec<(String, SocketAddr)>,
+    /// PEM of the root that signed their certificates.
+    pub ca: String,
+    /// Start without a sidecar.
+    pub no_sidecar: bool,
+}
+
+impl StackOptions {
+    /// Providers are this mock; two workers.
+    pub fn new(mock: &Mock) -> Self {
+        let (resolve, ca) = (mock.addresses(), mock.ca().to_owned());
+        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false }
+    }
+}
+
+/// Envoy, filter and sidecar, running. Stops when dropped; after a panic it first shows what they wrote.
+#[derive(Debug)]
+pub struct Stack {
+    dir: PathBuf,
+    config: PathBuf,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    sidecar_admin: SocketAddr,
+    envoy: Mutex<Process>,
+    sidecar: Mutex<Option<Process>>,
+}
+
+impl Stack {
+    /// Starts everything and waits until it serves. `yaml` is `attache.yaml` without `version`, `listen` and `sidecar`;
+    /// `{{VALUE}}` in it becomes a reference to a file that holds VALUE.
+    ///
+    /// # Errors
+    /// A part is absent, rejected its configuration or did not come up.
+    pub async fn start(yaml: &str, options: StackOptions) -> Result<Self> {
+        let (envoy, wasm) = (envoy_binary()?, wasm()?);
+        let dir = fresh_dir()?;
+        let [listen, admin, sidecar_admin] = free_addresses()?;
+        let config = dir.join("attache.yaml");
+        let mut text = format!("version: 1\nlisten: {listen}\n");
+        let (at, more) = (dir.display(), options.sidecar);
+        let comma = if more.is_empty() { "" } else { ", " };
+        writeln!(
+            text,
+            "sidecar: {{address: \"unix:{at}/s.sock\", store: {at}/s.db, admin: \"{sidecar_admin}\"{comma}{more}}}"
+        )?;
+        text.push_str(&secrets(yaml, &dir)?);
+        std::fs::write(&config, text)?;
+        std::fs::write(dir.join("ca.pem"), &options.ca)?;
+        let rendered = dir.join("envoy");
+        render(&config, &rendered, &wasm, &options, admin)?;
+        let workers = options.workers.to_string();
+        let bootstrap = rendered.join("envoy.yaml").display().to_string();
+        let arguments = [
+            "-c",
+            &bootstrap,
+            "--concurrency",
+            &workers,
+            "--use-dynamic-base-id",
+            "--disable-hot-restart",
+            "-l",
+            "warning",
+        ];
+        // Before Envoy: its first hello should find somebody.
+        let mut sidecar = None;
+        if !options.no_sidecar {
+            sidecar = Some(start_sidecar(&dir, &config, sidecar_admin).await?);
+        }
+        let process = Process::start(&envoy, &arguments, &[], &dir.join("envoy.log"))?;
+        let (envoy, sidecar) = (Mutex::new(process), Mutex::new(sidecar));
+        let stack = Self { dir, config, listen, admin, sidecar_admin, envoy, sidecar };
+        stack.wait_for_envoy().await?;
+        Ok(stack)
+    }
+
+    async fn wait_for_envoy(&self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = self.envoy.lock().unwrap().ended() {
+                bail!("Envoy ended ({status}):\n{}", self.envoy.lock().unwrap().tail(SHOWN));
+            }
+            let ready = self.get(self.admin, "/ready").await.is_ok_and(|answer| answer.status == 200);
+            if ready && tokio::net::TcpStream::connect(self.listen).await.is_ok() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "Envoy does not come up:\n{}", self.envoy.lock().unwrap().tail(SHOWN));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Where clients call.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// A client over HTTP/1.1 with keep-alive.
+    pub fn client(&self) -> Client {
+        Client::h1(self.listen)
+    }
+
+    /// A folder that lives as long as the stack.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The sidecar's database.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("s.db")
+    }
+
+    /// Kills the sidecar with SIGKILL.
+    pub fn kill_sidecar(&self) {
+        *self.sidecar.lock().unwrap() = None;
+    }
+
+    /// Freezes the sidecar (it accepts and never answers), or lets it go on.
+    pub fn freeze_sidecar(&self, yes: bool) {
+        if let Some(sidecar) = self.sidecar.lock().unwrap().as_ref() {
+            if yes { sidecar.freeze() } else { sidecar.go_on() }
+        }
+    }
+
+    /// Starts it again and waits until it serves.
+    ///
+    /// # Errors
+    /// It did not come up.
+    pub async fn start_sidecar(&self) -> Result<()> {
+        let process = start_sidecar(&self.dir, &self.config, self.sidecar_admin).await?;
+        *self.sidecar.lock().unwrap() = Some(process);
+        Ok(())
+    }
+
+    /// Envoy's statistics whose names contain `filter`, as `name: value`; histograms are left out.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub async fn stats(&self, filter: &str) -> Result<Vec<(String, u64)>> {
+        let text = self.get(self.admin, "/stats").await?.text();
+        let pairs = text.lines().filter_map(|line| line.split_once(": "));
+        let numbers = pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        Ok(numbers.filter(|(name, _)| name.contains(filter)).collect())
+    }
+
+    /// The sum of all statistics whose names contain `filter`.
+    ///
+    /// # Errors
+    /// Envoy is gone, or has no statistic of this name: a mistyped one would be 0 for ever.
+    pub async fn stat(&self, filter: &str) -> Result<u64> {
+        let found = self.stats(filter).await?;
+        ensure!(!found.is_empty(), "Envoy has no statistic {filter}");
+        Ok(found.iter().map(|(_, value)| value).sum())
+    }
+
+    /// Envoy's running configuration.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub async fn config_dump(&self) -> Result<String> {
+        Ok(self.get(self.admin, "/config_dump").await?.text())
+    }
+
+    /// The sidecar's `/metrics`.
+    ///
+    /// # Errors
+    /// The sidecar is gone.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(self.get(self.sidecar_admin, "/metrics").await?.text())
+    }
+
+    /// One sample of `/metrics`: all series of this name whose labels contain each of `labels`, summed.
+    ///
+    /// # Errors
+    /// The sidecar is gone.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
+        let text = self.metrics().await?;
+        let mine = text.lines().filter(|line| {
+            let series = line.split([' ', '{']).next().unwrap_or_default();
+            series == name && labels.iter().all(|label| line.contains(label))
+        });
+        Ok(mine.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
+    /// Envoy's process.
+    pub fn envoy_id(&self) -> u32 {
+        self.envoy.lock().unwrap().id()
+    }
+
+    /// Envoy's resident memory in bytes.
+    pub fn envoy_memory(&self) -> u64 {
+        self.envoy.lock().unwrap().resident_bytes()
+    }
+
+    async fn get(&self, addr: SocketAddr, path: &str) -> Result<Answer> {
+        Client::h1(addr).send(&Call::get(path)).await
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Both must be gone before their files are.
+        let envoy = self.envoy.get_mut().unwrap_or_else(PoisonError::into_inner);
+        envoy.kill();
+        let sidecar = self.sidecar.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        drop(sidecar);
+        let log = std::fs::read_to_string(self.dir.join("envoy.log")).unwrap_or_default();
+        let complaint = log.lines().find(|line| COMPLAINTS.iter().any(|mark| line.contains(mark)));
+        if std::thread::panicking() || complaint.is_some() {
+            for log in ["envoy.log", "attache.log"] {
+                eprintln!("--- {log}\n{}", tail(&self.dir.join(log), SHOWN));
+            }
+            eprintln!("--- kept: {}", self.dir.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+        if let Some(complaint) = complaint
+            && !std::thread::panicking()
+        {
+            panic!("the module complained: {complaint}");
+        }
+    }
+}
+
+async fn start_sidecar(dir: &Path, config: &Path, admin: SocketAddr) -> Result<Process> {
+    let arguments = ["serve", "-c", &config.display().to_string()];
+    let mut process = Process::start(&attache()?, &arguments, &[], &dir.join("attache.log"))?;
+    let deadline = Instant::now() + START;
+    loop {
+        if let Some(status) = process.ended() {
+            bail!("attache serve ended ({status}):\n{}", process.tail(SHOWN));
+        }
+        // A socket file alone may be left over from one that was killed.
+        let socket = tokio::net::UnixStream::connect(dir.join("s.sock")).await.is_ok();
+        if socket && tokio::net::TcpStream::connect(admin).await.is_ok() {
+            return Ok(process);
+        }
+        ensure!(Instant::now() < deadline, "attache serve does not come up:\n{}", process.tail(SHOWN));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn render(config: &Path, into: &Path, wasm: &Path, options: &StackOptions, admin: SocketAddr) -> Result<()> {
+    let loaded = sidecar::read::file(config)
+        .map_err(|faults| anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let options = sidecar::render::Options {
+        at: into.to_owned(),
+        wasm: wasm.to_owned(),
+        ca: config.with_file_name("ca.pem"),
+        admin,
+        resolve: options.resolve.clone(),
+    };
+    sidecar::render::envoy(&loaded, &options)?.write(into)
+}
+
+/// Writes each `{{VALUE}}` to a file and puts the reference in its place.
+fn secrets(yaml: &str, dir: &Path) -> Result<String> {
+    let mut out = String::new();
+    for (i, part) in yaml.split("{{").enumerate() {
+        match part.split_once("}}") {
+            Some((value, rest)) if i > 0 => {
+                let path = dir.join(value);
+                std::fs::write(&path, value)?;
+                write!(out, "file:{}{rest}", path.display())?;
+            }
+            _ => out.push_str(part),
+        }
+    }
+    Ok(out)
+}
+
+fn fresh_dir() -> Result<PathBuf> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("attache-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// Free when asked; another process may be quicker, and then the start fails and says so.
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let listeners = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
+    let found = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+    found.try_into().ok().context("no free port")
+}
+
+/// The folder cargo builds into: `debug/deps/TEST` is three below it.
+fn target() -> Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let profile = exe.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"));
+    Ok(profile.and_then(Path::parent).context("not run from cargo's target folder")?.to_owned())
+}
+
+fn part(variable: &str, otherwise: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    let path = std::env::var_os(variable).map_or_else(otherwise, |path| Ok(PathBuf::from(path)))?;
+    ensure!(path.is_file(), "{} is not there: run `make build`, or set {variable}", path.display());
+    Ok(path)
+}
+
+/// The built guest.
+///
+/// # Errors
+/// It is not built.
+pub fn wasm() -> Result<PathBuf> {
+    part("ATTACHE_WASM", || Ok(target()?.join("wasm32-unknown-unknown/guest/attache.wasm")))
+}
+
+/// The built command.
+///
+/// # Errors
+/// It is not built.
+pub fn attache() -> Result<PathBuf> {
+    part("ATTACHE_BIN", || Ok(target()?.join("debug/attache")))
+}
+
+/// Envoy, as `make setup` installs it.
+///
+/// # Errors
+/// It is not installed.
+pub fn envoy_binary() -> Result<PathBuf> {
+    part("ENVOY", || {
+        let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/lib");
+        let pythons = std::fs::read_dir(&lib).into_iter().flatten().flatten().map(|entry| entry.path());
+        let found = pythons.map(|python| python.join("site-packages/envoy/_bin/envoy")).find(|path| path.is_file());
+        Ok(found.unwrap_or_else(|| lib.join("python3/site-packages/envoy/_bin/envoy")))
+    })
+}
