@@ -13,9 +13,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::fault::Fault;
 use super::host::{Aborted, Connection, Inner};
-use super::random::Random;
 use super::record::Record;
 use super::vendor::{Answer, Refusal, Vendor};
+use engine::draw::Draw;
 
 type Body = BoxBody<Bytes, Aborted>;
 
@@ -162,7 +162,7 @@ fn steps(answer: Answer, fault: Option<Fault>, seed: u64) -> Vec<Step> {
 /// Sizes from 1 to 97 bytes: cuts fall inside `data:`, between `\n` and `\n`, and, helped along, inside characters.
 pub(super) fn odd_chunks(mut bytes: &[u8], seed: u64) -> Vec<Vec<u8>> {
     const SIZES: [usize; 8] = [1, 2, 3, 7, 13, 31, 61, 97];
-    let mut random = Random::new(seed);
+    let mut random = Draw::new(seed);
     let mut out = Vec::new();
     while !bytes.is_empty() {
         let mut size = SIZES[(random.bits() % 8) as usize].min(bytes.len());

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
+use engine::draw::Draw;
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,12 +92,12 @@ impl Rule {
 
 /// The rules of one host, in the order they were set; the first that matches wins.
 #[derive(Debug, Default)]
-pub(super) struct Rules(Vec<(Rule, Random)>);
+pub(super) struct Rules(Vec<(Rule, Draw)>);
 
 impl Rules {
     pub(super) fn push(&mut self, rule: Rule) {
         let seed = if let When::Chance { seed, .. } = rule.when { seed } else { 0 };
-        self.0.push((rule, Random::new(seed)));
+        self.0.push((rule, Draw::new(seed)));
     }
 
     pub(super) fn clear(&mut self) {
@@ -114,7 +114,7 @@ impl Rules {
                     true
                 }
                 When::Always => true,
-                When::Chance { p, .. } => random.fraction() < *p,
+                When::Chance { p, .. } => random.unit() < *p,
             }
         })?;
         let fault = self.0[hit].0.fault.clone();

@@ -11,7 +11,6 @@ mod answer;
 pub mod control;
 mod fault;
 mod host;
-mod random;
 mod record;
 pub mod replay;
 #[cfg(test)]
@@ -28,7 +27,6 @@ use tokio::runtime::Runtime;
 
 pub use fault::{Fault, Rule, When};
 pub use host::Host;
-pub use random::Random;
 pub use record::{CREDENTIAL_HEADERS, Journal, Record};
 pub use replay::Exchange;
 

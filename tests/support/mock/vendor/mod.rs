@@ -130,7 +130,7 @@ impl Refusal {
 
 /// The pieces in which a text is streamed: 1 to 9 characters each, one an event.
 pub fn pieces(text: &str) -> Vec<String> {
-    let mut random = super::random::Random::new(text.len() as u64);
+    let mut random = engine::draw::Draw::new(text.len() as u64);
     let mut rest = text.chars().peekable();
     let mut out = Vec::new();
     while rest.peek().is_some() {
