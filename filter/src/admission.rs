@@ -71,6 +71,8 @@ pub(crate) struct Admissions {
     /// Calls under way and since when, by the host's token.
     calls: HashMap<u32, (Call, u64), FixedState>,
     generation: u64,
+    /// That the sidecar cannot even be called has been logged: it is a fault of the configuration, and lasts.
+    complained: bool,
 }
 
 impl Admissions {
@@ -81,6 +83,7 @@ impl Admissions {
             pending: HashMap::with_hasher(map()),
             calls: HashMap::with_hasher(map()),
             generation: 0,
+            complained: false,
         }
     }
 
@@ -192,7 +195,9 @@ fn call(method: &str, message: &[u8], timeout: Duration, call: Call) -> bool {
     match sent {
         Ok(token) => vm::with(|vm| vm.admissions.calls.insert(token, (call, host::now()))).is_some(),
         Err(status) => {
-            log::error!("the sidecar cannot be called: {status:?}");
+            if vm::with(|vm| std::mem::replace(&mut vm.admissions.complained, true)) == Some(false) {
+                log::error!("the sidecar cannot be called: {status:?}");
+            }
             false
         }
     }
