@@ -61,7 +61,8 @@ async fn usage_is_streamed_when_asked_for_and_chunks_respect_no_boundary() {
 #[tokio::test]
 async fn a_vendor_refuses_what_it_does_not_know_in_its_own_shape() {
     let (mock, client) = mock();
-    let broken: [(Dialect, fn(&mut Value)); 8] = [
+    type Break = fn(&mut Value);
+    let broken: [(Dialect, Break); 8] = [
         (Dialect::OpenAi, |body| body["max_tokens_to_sample"] = json!(1)),
         (Dialect::OpenAi, |body| body["messages"] = json!([])),
         (Dialect::OpenAi, |body| body["messages"][0]["role"] = json!("robot")),
