@@ -8,7 +8,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// Number of sets; with [`WAYS`] and [`LARGEST`] it bounds the memory of the table.
+/// Number of sets; with the ways of a set and the largest record it bounds the memory of the table.
 pub const SETS: u32 = 2048;
 /// Records a set.
 const WAYS: usize = 8;

@@ -1,5 +1,5 @@
 //! The typed stage of `attache.yaml`: exactly what the user wrote, nothing resolved. The only serde types of the
-//! configuration. Required members are `Option` here: [`super::check`] reports what is missing, so that one run names
+//! configuration. Required members are `Option` here: the checks report what is missing, so that one run names
 //! every fault instead of the first.
 
 use std::fmt;

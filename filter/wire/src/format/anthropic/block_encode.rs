@@ -9,7 +9,7 @@ use crate::json::{self, ArrayWriter, ObjectWriter};
 #[derive(Clone, Copy)]
 pub(super) struct Place(pub(super) usize, pub(super) usize);
 
-/// A part of another format that [`write`] has a block for.
+/// A part of another format that [`write()`] has a block for.
 pub(super) fn carries(part: &Part) -> bool {
     match part {
         Part::Text { text, .. } => !text.is_empty(),
