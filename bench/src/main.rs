@@ -39,18 +39,19 @@ struct Args {
     results: PathBuf,
 }
 
-/// A kind of request. The baselines always get the first provider's own dialect: they cannot translate.
+/// A kind of request. All variants ask the same provider, so they get the same answer from it; the baselines cannot
+/// translate, so their client speaks that provider's dialect.
 struct Case {
     name: &'static str,
-    model: &'static str,
+    translated: bool,
     stream: bool,
 }
 
 const CASES: [Case; 4] = [
-    Case { name: "same format, unary", model: "same", stream: false },
-    Case { name: "same format, streamed", model: "same", stream: true },
-    Case { name: "translated, unary", model: "other", stream: false },
-    Case { name: "translated, streamed", model: "other", stream: true },
+    Case { name: "same format, unary", translated: false, stream: false },
+    Case { name: "same format, streamed", translated: false, stream: true },
+    Case { name: "translated, unary", translated: true, stream: false },
+    Case { name: "translated, streamed", translated: true, stream: true },
 ];
 
 fn main() -> Result<()> {
@@ -64,13 +65,13 @@ async fn run(args: &Args, mock: &Mock) -> Result<()> {
     let variants = Variants::start(mock).await?;
     let mut rows = Vec::new();
     for case in CASES {
-        for variant in variants.all() {
+        for variant in variants.of(case.translated) {
             // Pools, caches and the compiler's tiers settle first.
             load::run(variant, &call(&case, variant), args.clients, args.requests / 3).await?;
         }
         let mut row = Row::new(case.name);
         for _ in 0..args.rounds {
-            for variant in variants.all() {
+            for variant in variants.of(case.translated) {
                 let cost = load::run(variant, &call(&case, variant), args.clients, args.requests).await?;
                 row.push(variant.name, cost);
                 // The mock keeps what it receives.
@@ -88,7 +89,12 @@ async fn run(args: &Args, mock: &Mock) -> Result<()> {
 fn call(case: &Case, variant: &Variant) -> Call {
     // About 1 KB, of which the model name is all that a splice changes.
     let text = "What a request costs is counted in time on the processor. ".repeat(16);
-    let model = if variant.plans { case.model } else { "gpt-4o-mini" };
-    // The baselines pass it on to the provider; we replace it.
-    Dialect::OpenAi.chat(model, &text, case.stream).key("sk-bench-1")
+    let (dialect, model) = match (variant.plans, case.translated) {
+        (true, false) => (Dialect::OpenAi, "same"),
+        (true, true) => (Dialect::OpenAi, "other"),
+        (false, false) => (Dialect::OpenAi, "gpt-4o-mini"),
+        (false, true) => (Dialect::Anthropic, "claude-3-5-haiku-latest"),
+    };
+    // The baselines pass the key on to the provider; we replace it.
+    dialect.chat(model, &text, case.stream).key("sk-bench-1")
 }

@@ -75,8 +75,9 @@ pub(crate) fn write(folder: &Path, rows: &[Row], args: &Args) -> Result<PathBuf>
     )?;
     text.push_str(
         "\nµs of CPU of the Envoy process per request (median of the turns), and ratios within a turn (median, lowest to \
-         highest).\nPlaintext HTTP/1.1 on both sides, request about 1 KB. `bare` proxies; `no-op` is the whole wiring \
-         with both roles doing\nnothing; `whole` plans, tries, settles. The first two never translate.\n\n\
+         highest).\nPlaintext HTTP/1.1 on both sides, request about 1 KB, streams in the mock's small odd chunks. `bare` \
+         proxies; `no-op` is\nthe whole wiring with both roles doing nothing; `whole` plans, tries, settles. All three ask \
+         the same provider; where `whole`\ntranslates, the client of the other two speaks that provider's dialect.\n\n\
          | case | bare µs | no-op µs | whole µs | no-op/bare | whole/bare | whole/no-op |\n|---|---|---|---|---|---|---|\n",
     );
     for row in rows {

@@ -36,51 +36,64 @@ pub(crate) struct Variant {
     pub(crate) listen: SocketAddr,
     /// Its process.
     pub(crate) envoy: u32,
-    /// It chooses a provider by model; the others go to the first, whatever is asked.
+    /// It chooses a provider by model; the others know one.
     pub(crate) plans: bool,
 }
 
-/// All of them, running.
+/// All of them, running: the baselines once for each provider.
 #[derive(Debug)]
 pub(crate) struct Variants {
-    all: [Variant; 3],
-    _whole: Stack,
-    _others: [Process; 2],
+    whole: Variant,
+    first: [Variant; 2],
+    second: [Variant; 2],
+    _stack: Stack,
+    _others: Vec<Process>,
 }
 
 impl Variants {
     pub(crate) async fn start(mock: &Mock) -> Result<Self> {
-        let whole = Stack::start(CONFIG, StackOptions { workers: 1, ..StackOptions::new(mock) }).await?;
-        let rendered = whole.dir().join("envoy");
-        let provider = mock.host(OPENAI).addr();
-
-        let bare = whole.dir().join("bare");
-        std::fs::create_dir_all(&bare)?;
-        let bare_at = free_address()?;
-        let text = BARE.replace("{{listen}}", &bare_at.port().to_string());
-        std::fs::write(bare.join("envoy.yaml"), text.replace("{{provider}}", &provider.port().to_string()))?;
-
-        let idle = whole.dir().join("no-op");
-        let idle_at = free_address()?;
-        silence(&rendered, &idle, whole.listen(), idle_at)?;
-
-        let others = [start(&bare, bare_at).await?, start(&idle, idle_at).await?];
-        let [bare, idle] = [others[0].id(), others[1].id()];
-        let all = [
-            Variant { name: "bare", listen: bare_at, envoy: bare, plans: false },
-            Variant { name: "no-op", listen: idle_at, envoy: idle, plans: false },
-            Variant { name: "whole", listen: whole.listen(), envoy: whole.envoy_id(), plans: true },
-        ];
-        Ok(Self { all, _whole: whole, _others: others })
+        let stack = Stack::start(CONFIG, StackOptions { workers: 1, ..StackOptions::new(mock) }).await?;
+        let whole = Variant { name: "whole", listen: stack.listen(), envoy: stack.envoy_id(), plans: true };
+        let mut others = Vec::new();
+        let first = baselines(&stack, "first_k", mock.host(OPENAI).addr(), &mut others).await?;
+        let second = baselines(&stack, "second_k", mock.host(ANTHROPIC).addr(), &mut others).await?;
+        Ok(Self { whole, first, second, _stack: stack, _others: others })
     }
 
-    pub(crate) fn all(&self) -> &[Variant] {
-        &self.all
+    /// The three that take turns when requests go to the first provider, or are translated for the second.
+    pub(crate) fn of(&self, translated: bool) -> [&Variant; 3] {
+        let [bare, idle] = if translated { &self.second } else { &self.first };
+        [bare, idle, &self.whole]
     }
 }
 
-/// Copies a rendering to `to` with both roles doing nothing: no hop is ever named, so the route names the first.
-fn silence(from: &Path, to: &Path, listen: SocketAddr, at: SocketAddr) -> Result<()> {
+/// Starts both baselines for one provider.
+async fn baselines(
+    stack: &Stack,
+    cluster: &str,
+    provider: SocketAddr,
+    running: &mut Vec<Process>,
+) -> Result<[Variant; 2]> {
+    let bare = stack.dir().join(format!("bare-{cluster}"));
+    std::fs::create_dir_all(&bare)?;
+    let bare_at = free_address()?;
+    let text = BARE.replace("{{listen}}", &bare_at.port().to_string());
+    std::fs::write(bare.join("envoy.yaml"), text.replace("{{provider}}", &provider.port().to_string()))?;
+    let process = start(&bare, bare_at).await?;
+    let bare = Variant { name: "bare", listen: bare_at, envoy: process.id(), plans: false };
+    running.push(process);
+
+    let idle = stack.dir().join(format!("no-op-{cluster}"));
+    let idle_at = free_address()?;
+    silence(&stack.dir().join("envoy"), &idle, cluster, stack.listen(), idle_at)?;
+    let process = start(&idle, idle_at).await?;
+    let idle = Variant { name: "no-op", listen: idle_at, envoy: process.id(), plans: false };
+    running.push(process);
+    Ok([bare, idle])
+}
+
+/// Copies a rendering to `to` with both roles doing nothing: no hop is ever named, so the route names `cluster`.
+fn silence(from: &Path, to: &Path, cluster: &str, listen: SocketAddr, at: SocketAddr) -> Result<()> {
     let moved = |file: &str| -> Result<String> {
         let text = std::fs::read_to_string(from.join(file)).with_context(|| file.to_owned())?;
         Ok(text.replace(&from.display().to_string(), &to.display().to_string()))
@@ -102,9 +115,11 @@ fn silence(from: &Path, to: &Path, listen: SocketAddr, at: SocketAddr) -> Result
         clusters = changed(clusters, &format!(r#"{{"role":"attempt","lane":"{lane}"}}"#), r#"{"role":"noop"}"#)?;
     }
     std::fs::write(to.join("cds.yaml"), clusters)?;
-    let first = "                on_no_match: {action: {name: cluster, typed_config: {\"@type\": type.googleapis.com/envoy.\
-                 extensions.router.cluster_specifiers.matcher.v3.ClusterAction, cluster: first_k}}}\n";
-    std::fs::write(to.join("rds.yaml"), moved("rds.yaml")? + first)?;
+    let action = "type.googleapis.com/envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction";
+    let always = format!(
+        "                on_no_match: {{action: {{name: c, typed_config: {{\"@type\": {action}, cluster: {cluster}}}}}}}\n"
+    );
+    std::fs::write(to.join("rds.yaml"), moved("rds.yaml")? + &always)?;
     let port = |at: SocketAddr| format!("port_value: {}}}", at.port());
     let bootstrap = changed(moved("envoy.yaml")?, &port(listen), &port(at))?;
     // Its admin port is taken by the original; nobody asks this one.
