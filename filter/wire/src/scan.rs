@@ -14,7 +14,12 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::format::Malformed;
+use crate::json::find::begins;
 use crate::json::{self, Object};
+
+mod list;
+
+pub use list::List;
 
 /// One member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub struct Member {
     /// From the byte after the previous member (or the opening brace) to the end of this value: removing a member
     /// means cutting this range and one comma.
     pub whole: Range<usize>,
-    /// The name alone, with its quotes.
+    /// The name alone, with its quotes; empty in front of an item of a list.
     pub name: Range<usize>,
     /// The value alone.
     pub value: Range<usize>,
@@ -55,6 +60,12 @@ pub struct Scan {
     pub max_tokens_at: Option<Member>,
     /// Where `max_completion_tokens` is.
     pub max_completion_tokens_at: Option<Member>,
+    /// Where `messages` is.
+    pub messages_at: Option<Member>,
+    /// Somewhere in it a `signature` is the empty string: an answer of this gateway came back that nobody had signed.
+    pub unsigned: bool,
+    /// Where the members of [`ASIDE`] are that the body has.
+    pub aside: Vec<(&'static str, Member)>,
     /// Number of members; tells whether an insertion needs a comma.
     pub members: usize,
     /// Position after the opening brace.
@@ -85,16 +96,13 @@ impl Scan {
     /// The edits that remove several members.
     #[must_use]
     pub fn remove_all(&self, members: &[&Member]) -> Vec<Edit> {
-        let mut order = members.to_vec();
-        order.sort_by_key(|member| member.whole.start);
-        // Members at the head of the object take the comma after them, all others the one before.
-        let mut head = Some(self.start);
-        let edits = order.into_iter().map(|member| {
-            let first = head == Some(member.whole.start) || head == Some(member.name.start);
-            head = if first { member.next } else { None };
-            cut(member, first)
-        });
-        edits.collect()
+        cut_all(self.start, members)
+    }
+
+    /// Where a member of [`ASIDE`] is.
+    #[must_use]
+    pub fn aside(&self, name: &str) -> Option<&Member> {
+        self.aside.iter().find(|(have, _)| *have == name).map(|(_, at)| at)
     }
 
     /// The edit that adds one member at the end of an object that keeps at least one. `json` is its value.
@@ -103,6 +111,19 @@ impl Scan {
         let comma = if self.members == 0 { "" } else { "," };
         Edit { range: self.end..self.end, with: format!("{comma}{}:{json}", quoted(name)).into_bytes() }
     }
+}
+
+fn cut_all(start: usize, members: &[&Member]) -> Vec<Edit> {
+    let mut order = members.to_vec();
+    order.sort_by_key(|member| member.whole.start);
+    // Members at the head of the object take the comma after them, all others the one before.
+    let mut head = Some(start);
+    let edits = order.into_iter().map(|member| {
+        let first = head == Some(member.whole.start) || head == Some(member.name.start);
+        head = if first { member.next } else { None };
+        cut(member, first)
+    });
+    edits.collect()
 }
 
 fn cut(member: &Member, first: bool) -> Edit {
@@ -124,7 +145,7 @@ pub fn quoted(text: &str) -> String {
 pub fn scan(body: &[u8]) -> Result<Scan, Malformed> {
     let text = std::str::from_utf8(body)
         .map_err(|e| Malformed { path: String::new(), message: format!("not UTF-8 at byte {}", e.valid_up_to()) })?;
-    let mut pass = Pass { body: text, start: 0, members: 0, found: Vec::new(), twice: None };
+    let mut pass = Pass { body: text, names: [NAMES, ASIDE], start: 0, members: 0, found: Vec::new(), twice: None };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(&mut pass).and_then(|()| deserializer.end()).map_err(|e| Malformed::syntax(&e))?;
     let Pass { start, members, mut found, twice, .. } = pass;
@@ -141,18 +162,82 @@ pub fn scan(body: &[u8]) -> Result<Scan, Malformed> {
 }
 
 /// Names routing asks about. The newer bound on the answer comes last, so that it outranks the older one.
-const NAMES: &[&str] = &["model", "stream", "stream_options", "fallbacks", "max_tokens", "max_completion_tokens"];
+const NAMES: &[&str] =
+    &["model", "stream", "stream_options", "fallbacks", "messages", "max_tokens", "max_completion_tokens"];
 
-/// One member of [`NAMES`].
+/// Members that routing has no use for, and that some provider of the client's own format refuses or calls otherwise.
+pub const ASIDE: &[&str] = &[
+    "audio",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "modalities",
+    "presence_penalty",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "store",
+    "top_logprobs",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
+
+/// One member that was asked for.
 struct Found<'a> {
     name: &'static str,
     value: &'a RawValue,
     at: Member,
 }
 
+/// Members of one object inside a body.
+#[derive(Debug)]
+pub struct Inside {
+    start: usize,
+    found: Vec<(&'static str, Member)>,
+}
+
+impl Inside {
+    /// Where the members of these names are in an object that lies in `body` as `range`. None if it is no object.
+    #[must_use]
+    pub fn find(body: &str, range: Range<usize>, names: &'static [&'static str]) -> Option<Self> {
+        let offset = range.start;
+        let text = body.get(range)?;
+        let mut pass = Pass { body: text, names: [names, &[]], start: 0, members: 0, found: Vec::new(), twice: None };
+        serde_json::Deserializer::from_str(text).deserialize_map(&mut pass).ok()?;
+        let found = pass.found.into_iter().map(|found| (found.name, found.at.moved(offset))).collect();
+        Some(Self { start: pass.start + offset, found })
+    }
+
+    /// Where this member is.
+    #[must_use]
+    pub fn at(&self, name: &str) -> Option<&Member> {
+        self.found.iter().find(|(have, _)| *have == name).map(|(_, at)| at)
+    }
+
+    /// The edits that remove several members.
+    #[must_use]
+    pub fn remove_all(&self, members: &[&Member]) -> Vec<Edit> {
+        cut_all(self.start, members)
+    }
+}
+
+impl Member {
+    fn moved(self, by: usize) -> Self {
+        let moved = |range: Range<usize>| range.start + by..range.end + by;
+        Self {
+            whole: moved(self.whole),
+            name: moved(self.name),
+            value: moved(self.value),
+            next: self.next.map(|next| next + by),
+        }
+    }
+}
+
 /// State of one pass.
 struct Pass<'a> {
     body: &'a str,
+    names: [&'static [&'static str]; 2],
     start: usize,
     members: usize,
     found: Vec<Found<'a>>,
@@ -160,11 +245,21 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Where a raw value lies in the body it was borrowed from.
     fn range(&self, raw: &RawValue) -> Range<usize> {
-        let start = (raw.get().as_ptr() as usize).saturating_sub(self.body.as_ptr() as usize);
-        start..start + raw.get().len()
+        place(self.body, raw)
     }
+}
+
+/// Where a raw value lies in the body it was borrowed from.
+fn place(body: &str, raw: &RawValue) -> Range<usize> {
+    let start = (raw.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    start..start + raw.get().len()
+}
+
+/// Somewhere in this JSON a `signature` is the empty string. A search for the word decides it, nothing is parsed.
+#[must_use]
+pub fn empty_signature(json: &str) -> bool {
+    begins(json.as_bytes(), b"\"signature\"", b"\"\"")
 }
 
 impl<'a> Visitor<'a> for &mut Pass<'a> {
@@ -191,7 +286,7 @@ impl<'a> Visitor<'a> for &mut Pass<'a> {
             }
             after = at.whole.end;
             let text = json::text(key, "").map_err(|e| M::Error::custom(e.message))?;
-            if let Some(name) = NAMES.iter().copied().find(|name| *name == text) {
+            if let Some(name) = self.names.iter().copied().flatten().copied().find(|name| *name == text) {
                 if self.found.iter().any(|found| found.name == name) {
                     self.twice = Some(name);
                 } else {
@@ -217,10 +312,16 @@ impl Scan {
                 self.include_usage = self.include_usage_edit.is_none();
                 self.stream_options_at = Some(at);
             }
+            "fallbacks" if is_vendors(value) => {}
             "fallbacks" => {
                 self.fallbacks = if null { Vec::new() } else { strings(value, name)? };
                 self.fallbacks_at = Some(at);
             }
+            "messages" => {
+                self.unsigned = empty_signature(value.get());
+                self.messages_at = Some(at);
+            }
+            name if ASIDE.contains(&name) => self.aside.push((name, at)),
             _ => {
                 if !null {
                     let bound = json::whole(value.get());
@@ -233,6 +334,13 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+/// Anthropic has (in beta) a `fallbacks` of its own, a list of objects; ours is a list of names.
+#[must_use]
+pub fn is_vendors(fallbacks: &RawValue) -> bool {
+    let first = json::array(fallbacks, "fallbacks").ok().and_then(|items| items.first().copied());
+    first.is_some_and(|item| json::kind(item) == "object")
 }
 
 fn boolean(value: &RawValue, path: &str) -> Result<bool, Malformed> {

@@ -1,64 +1,69 @@
 //! Names of losses, in the spelling of the client whose request is being encoded.
 //!
-//! A row a format: how it calls what the IR calls otherwise. Encoders of other formats need it to tell the client what
+//! Each format says how it calls what the IR calls otherwise. Encoders of other formats need it to tell the client what
 //! they could not carry, and formats do not import each other.
+
+use serde_json::value::RawValue;
 
 use crate::ir::{Extra, Losses, Part, Request, Role, Turn};
 
 /// How one format spells things.
-struct Spelling {
-    format: &'static str,
+#[derive(Debug)]
+pub struct Spelling {
     /// System turns stand in a member of their own.
-    system: Option<&'static str>,
+    pub system: Option<&'static str>,
     /// A turn's parts stand in one list; otherwise tool calls and reasoning have members of their own.
-    one_list: bool,
+    pub one_list: bool,
+    /// Members of a message that hold its reasoning, where it has no parts; what is signed or redacted stands in the last.
+    pub reasoning: &'static [&'static str],
+    /// A citation belongs to its text; otherwise to the whole message, as one of these.
+    pub annotations: Option<&'static str>,
     /// IR name and the format's, where they differ. Of several, the first whose spelling the client left counts, else
     /// the last.
-    fields: &'static [(&'static str, &'static str)],
+    pub fields: &'static [(&'static str, &'static str)],
 }
 
-const SPELLINGS: &[Spelling] = &[
-    Spelling {
-        format: super::openai_chat::NAME,
-        system: None,
-        one_list: false,
-        fields: &[
-            ("effort", "reasoning_effort"),
-            ("output", "response_format"),
-            ("parallel_tools", "parallel_tool_calls"),
-            ("reasoning", "reasoning_effort"),
-            ("strict", "function.strict"),
-        ],
-    },
-    Spelling {
-        format: super::anthropic::NAME,
-        system: Some("system"),
-        one_list: true,
-        fields: &[
-            ("effort", "output_config.effort"),
-            ("output", "output_format"),
-            ("output", "output_config.format"),
-            ("parallel_tools", "tool_choice.disable_parallel_tool_use"),
-            ("reasoning", "thinking"),
-            ("stop", "stop_sequences"),
-            ("user", "metadata.user_id"),
-        ],
-    },
-];
+/// Where a part is: its turn, its number there, and its number inside that part if that is a tool result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) turn: usize,
+    part: usize,
+    inner: Option<usize>,
+}
+
+impl Place {
+    pub(crate) fn new(turn: usize, part: usize) -> Self {
+        Self { turn, part, inner: None }
+    }
+
+    /// A part of the tool result that is here.
+    pub(crate) fn inside(self, inner: usize) -> Self {
+        Self { inner: Some(inner), ..self }
+    }
+}
 
 /// Writes losses of one request down, in its own spelling.
 pub(crate) struct Noted<'a> {
     request: &'a Request,
     /// The format encoded to; its own members are no loss.
     to: &'static str,
+    /// The target takes `cache_control`.
+    caches: bool,
     spelling: Option<&'static Spelling>,
     losses: &'a mut Losses,
 }
 
 impl<'a> Noted<'a> {
     pub(crate) fn new(request: &'a Request, to: &'static str, losses: &'a mut Losses) -> Self {
-        let spelling = SPELLINGS.iter().find(|row| row.format == request.extra.format);
-        Self { request, to, spelling, losses }
+        let format = super::INBOUND.iter().find(|format| format.name() == request.extra.format);
+        let spelling = format.map(|format| format.spelling());
+        Self { request, to, caches: false, spelling, losses }
+    }
+
+    /// The encoder carries every `cache_control` over, so none of them is a loss.
+    pub(crate) fn with_cache_control(mut self) -> Self {
+        self.caches = true;
+        self
     }
 
     /// The request came in the format it is encoded to.
@@ -69,7 +74,10 @@ impl<'a> Noted<'a> {
     fn name(&self, field: &'static str) -> &'static str {
         let fields = self.spelling.map_or(&[][..], |row| row.fields);
         let mut names = fields.iter().filter(|(ir, _)| *ir == field).map(|(_, name)| *name);
-        let spelled = |name: &&str| self.request.extra.spelling.iter().any(|(have, _)| have == name);
+        let spelled = |name: &&str| {
+            let outer = name.split('.').next().unwrap_or(name);
+            self.request.extra.spelling.iter().any(|(have, _)| have == outer)
+        };
         names.clone().find(spelled).or_else(|| names.next_back()).unwrap_or(field)
     }
 
@@ -82,6 +90,11 @@ impl<'a> Noted<'a> {
     /// A member of a tool, by its IR name; the tool as a whole if empty.
     pub(crate) fn tool(&mut self, index: usize, field: &'static str) {
         let dot = if field.is_empty() { "" } else { "." };
+        let search = self.request.tools.get(index).is_some_and(|tool| tool.web_search.is_some());
+        if let Some(name) = self.spelling.filter(|row| search && !row.one_list).map(|_| self.name("web_search")) {
+            // Not one of the tools there.
+            return self.losses.drop_field(format!("{name}{dot}{field}"));
+        }
         let name = self.name(field);
         self.losses.drop_field(format!("tools[{index}]{dot}{name}"));
     }
@@ -95,13 +108,21 @@ impl<'a> Noted<'a> {
     }
 
     /// A part, or with `what` something about it.
-    pub(crate) fn part(&mut self, turn: usize, part: usize, what: &str) {
+    pub(crate) fn part(&mut self, at: Place, what: &str) {
         if self.losses.is_full() {
             return;
         }
-        let path = self.part_path(turn, part);
-        let dot = if what.is_empty() || what.starts_with('[') { "" } else { "." };
+        let path = self.part_path(at);
+        let dot = if what.is_empty() { "" } else { "." };
         self.losses.drop_field(format!("{path}{dot}{what}"));
+    }
+
+    /// The citations of a text.
+    pub(crate) fn citations(&mut self, at: Place) {
+        match self.spelling.and_then(|row| row.annotations) {
+            Some(name) => self.turn(at.turn, name),
+            None => self.part(at, "citations"),
+        }
     }
 
     /// Members nobody interpreted, unless the format encoded to is their own.
@@ -111,7 +132,8 @@ impl<'a> Noted<'a> {
         }
         let path = path(self);
         let dot = if path.is_empty() { "" } else { "." };
-        for (name, _) in &extra.members {
+        let kept = |name: &str| self.caches && name == "cache_control";
+        for (name, _) in extra.members.iter().filter(|(name, _)| !kept(name)) {
             self.losses.drop_field(format!("{path}{dot}{name}"));
         }
         for (name, inner) in &extra.nested {
@@ -130,9 +152,17 @@ impl<'a> Noted<'a> {
         }
     }
 
-    pub(crate) fn part_path(&self, turn: usize, part: usize) -> String {
+    pub(crate) fn part_path(&self, at: Place) -> String {
+        let outer = self.outer_path(at);
+        match at.inner {
+            Some(inner) => format!("{outer}.content[{inner}]"),
+            None => outer,
+        }
+    }
+
+    fn outer_path(&self, Place { turn, part, .. }: Place) -> String {
         let path = self.turn_path(turn);
-        let Some(parts) = self.request.turns.get(turn).map(|turn| turn.parts.as_slice()) else { return path };
+        let Some(Turn { parts, extra, .. }) = self.request.turns.get(turn) else { return path };
         let before = parts.get(..part).unwrap_or_default();
         let calls = |part: &&Part| matches!(part, Part::ToolCall { .. });
         if self.spelling.is_some_and(|row| row.one_list) {
@@ -141,7 +171,19 @@ impl<'a> Noted<'a> {
         }
         match parts.get(part) {
             Some(Part::ToolCall { .. }) => format!("{path}.tool_calls[{}]", before.iter().filter(calls).count()),
-            Some(Part::Reasoning { .. }) => format!("{path}.reasoning_content"),
+            Some(Part::Reasoning { signature, .. }) => {
+                let names = self.spelling.map_or(&[][..], |row| row.reasoning);
+                let said = |raw: &RawValue| !matches!(raw.get(), "null" | "\"\"");
+                let sent = |name: &&&str| {
+                    extra.spelling.iter().chain(&extra.members).any(|(have, raw)| have == **name && said(raw))
+                };
+                let mut sent = names.iter().filter(sent);
+                let name = match signature.as_deref() {
+                    None | Some("") => sent.next().or(names.first()),
+                    Some(_) => sent.next_back().or(names.last()),
+                };
+                format!("{path}.{}", name.unwrap_or(&"reasoning"))
+            }
             Some(Part::Refusal(_)) => format!("{path}.refusal"),
             Some(Part::ToolResult { .. }) | None => path,
             Some(Part::Text { .. } | Part::Image(_) | Part::Document(_) | Part::Opaque { .. }) => {

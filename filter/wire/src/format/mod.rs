@@ -5,12 +5,17 @@
 
 pub mod anthropic;
 mod fault;
+mod label;
 mod loss;
 mod media;
 pub mod openai_chat;
 
+pub use label::label;
+pub use loss::Spelling;
+
 use crate::ir::{Event, Fault, Losses, Operation, Request, Response, Usage};
-use crate::scan::{Edit, Member, Scan, quoted};
+use crate::json::Object;
+use crate::scan::{Edit, Member, Scan, is_vendors, quoted};
 
 /// A request body that cannot be understood, told so that its author can mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,19 @@ pub trait Inbound: Sync {
     fn name(&self) -> &'static str;
     /// The operation, if this path (without query) belongs to this format.
     fn claims(&self, path: &str) -> Option<Operation>;
+    /// A header (lower case) that clients of this format alone send, if there is one. It tells whose a path is that
+    /// several formats have.
+    fn marker(&self) -> Option<&'static str> {
+        None
+    }
+    /// The host of the vendor whose format it is. A client's own key may go there and nowhere else.
+    fn home(&self) -> Option<&'static str> {
+        None
+    }
+    /// How it calls what the IR calls otherwise, to name losses.
+    fn spelling(&self) -> &'static Spelling {
+        &Spelling { system: None, one_list: false, reasoning: &[], annotations: None, fields: &[] }
+    }
     /// Header names (lower case) that a client of this format may have forwarded to a provider of the same format.
     fn forwarded_headers(&self) -> &'static [&'static str];
     /// Body to IR.
@@ -53,6 +71,10 @@ pub trait Inbound: Sync {
     }
     /// An error body.
     fn encode_fault(&self, fault: &Fault) -> Vec<u8>;
+    /// The answer to [`Operation::CountTokens`], in formats that have it.
+    fn encode_count(&self, _input_tokens: u64) -> Option<Vec<u8>> {
+        None
+    }
     /// The list of models the caller may use.
     fn encode_models(&self, models: &[String]) -> Vec<u8>;
     /// Events to frames.
@@ -71,14 +93,23 @@ pub trait StreamEncode {
 pub trait Outbound: Sync {
     /// The format's name in the field; equal to the inbound half's.
     fn name(&self) -> &'static str;
-    /// Path below the provider's base, e.g. `/chat/completions`.
-    fn path(&self, operation: Operation) -> &'static str;
+    /// Path below the provider's base, e.g. `/chat/completions`; `None` where the format has no such operation.
+    fn path(&self, operation: Operation) -> Option<&'static str>;
     /// Headers every request of this format needs unless the client (of the same format) sent its own.
     fn default_headers(&self) -> &'static [(&'static str, &'static str)];
     /// IR to a request body that asks `model`.
     fn encode_request(&self, request: &Request, model: &str, losses: &mut Losses) -> Vec<u8>;
     /// Same format: the edits that turn the client's body into the provider's; all else stays byte-identical.
     fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit>;
+    /// Same format: this provider may refuse this body, which must be [mended](Outbound::mend) besides.
+    fn particular(&self, _scan: &Scan) -> bool {
+        false
+    }
+    /// Same format: the edits inside the body, beside [`Outbound::edits`], without which this provider would refuse it.
+    /// Notes what they and those take out for that reason.
+    fn mend(&self, _scan: &Scan, _body: &[u8], _losses: &mut Losses) -> Vec<Edit> {
+        Vec::new()
+    }
     /// Unary body to IR.
     ///
     /// # Errors
@@ -100,6 +131,8 @@ pub trait StreamDecode {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>);
     /// No more bytes.
     fn finish(&mut self, out: &mut Vec<Event>);
+    /// Events that could not be understood, or were too large, and were left out.
+    fn skipped(&self) -> u64;
 }
 
 /// Passes a stream through and reads along.
@@ -112,10 +145,23 @@ pub trait StreamWatch {
     fn usage(&self) -> Usage;
     /// The provider's own end marker was seen, so the stream is whole.
     fn done(&self) -> bool;
+    /// Content has passed, see [`Event::is_content`].
+    fn content(&self) -> bool;
+    /// Events that could not be read along; they were passed on all the same.
+    fn skipped(&self) -> u64;
 }
 
 /// All inbound formats; the first that claims a path has it.
 pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic];
+
+/// Takes Attaché's own `fallbacks` out of a request that is decoded: routing has read them, and no provider is told.
+fn take_fallbacks(o: &mut Object<'_>) -> Result<(), Malformed> {
+    if o.peek("fallbacks").is_some_and(|value| !is_vendors(value)) {
+        o.raw("fallbacks")?;
+        o.spell("fallbacks");
+    }
+    Ok(())
+}
 
 /// The edits every format needs between a client and a provider that speak it both. `strip` are members this provider
 /// does not take.

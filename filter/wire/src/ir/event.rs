@@ -1,6 +1,6 @@
 //! One step of a streamed answer.
 
-use super::{Fault, StopReason, Usage};
+use super::{Citation, Fault, StopReason, Usage};
 
 /// What kind of part begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,13 @@ pub enum Event {
         /// Vendor's signature, opaque.
         signature: String,
     },
+    /// What a text part rests on.
+    Citation {
+        /// The part's number.
+        index: usize,
+        /// One source.
+        citation: Citation,
+    },
     /// A part is complete.
     PartEnd {
         /// Its number.
@@ -73,4 +80,26 @@ pub enum Event {
     Fault(Fault),
     /// The provider's own end marker: nothing follows.
     Done,
+}
+
+impl Event {
+    /// The answer has content from here on: something a reader or a tool can use, and not only its envelope.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::Delta { text, .. } => !text.is_empty(),
+            Self::PartStart { part, .. } => {
+                matches!(part, PartStart::ToolCall { .. } | PartStart::RedactedReasoning { .. })
+            }
+            Self::Start { .. }
+            | Self::Signature { .. }
+            | Self::Citation { .. }
+            | Self::PartEnd { .. }
+            | Self::Usage(_)
+            | Self::Stop(_)
+            | Self::Ping
+            | Self::Fault(_)
+            | Self::Done => false,
+        }
+    }
 }

@@ -13,8 +13,8 @@ mod usage;
 pub use event::{Event, PartStart};
 pub use fault::{Fault, FaultKind};
 pub use request::{
-    Extra, Json, Media, MediaSource, Operation, Output, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
-    Turn,
+    Citation, Extra, Json, Media, MediaSource, Operation, Output, Part, Reasoning, Request, Role, Sampling,
+    ServiceTier, Tool, ToolChoice, Turn, WebSearch,
 };
 pub use response::{Response, StopReason};
 pub use usage::Usage;

@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 pub enum Operation {
     /// One answer to a conversation, unary or streamed.
     Chat,
+    /// How many tokens a conversation would take.
+    CountTokens,
     /// The models the caller may use.
     ListModels,
 }
@@ -50,6 +52,12 @@ impl Extra {
     #[must_use]
     pub fn inner(&self, name: &str) -> Option<&Self> {
         self.nested.iter().find(|(have, _)| *have == name).map(|(_, inner)| inner)
+    }
+
+    /// The marker after which a provider may cache the prompt (Anthropic's; several others take it under the same name).
+    #[must_use]
+    pub fn cache_control(&self) -> Option<&RawValue> {
+        self.members.iter().find(|(name, _)| name == "cache_control").map(|(_, value)| value.as_ref())
     }
 
     /// How one interpreted member was written, if it came from `format`.
@@ -104,6 +112,30 @@ pub struct Media {
     pub extra: Extra,
 }
 
+/// What a piece of an answer rests on.
+#[derive(Debug, Clone, Default)]
+pub struct Citation {
+    /// Address of the source, if it has one.
+    pub url: Option<String>,
+    /// Title of the source.
+    pub title: Option<String>,
+    /// The words of the source.
+    pub cited_text: Option<String>,
+    /// What the answer says because of it: from and to, in characters of the part's text. `None`: all of it.
+    pub range: Option<(usize, usize)>,
+    /// The format it came from and its whole spelling there.
+    pub own: Option<(&'static str, Json)>,
+}
+
+impl PartialEq for Citation {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |c: &Self| (c.url.clone(), c.title.clone(), c.cited_text.clone(), c.range);
+        of(self) == of(other)
+    }
+}
+
+impl Eq for Citation {}
+
 /// One piece of a turn.
 #[derive(Debug, Clone)]
 pub enum Part {
@@ -111,6 +143,8 @@ pub enum Part {
     Text {
         /// The text.
         text: String,
+        /// What it rests on.
+        citations: Vec<Citation>,
         /// Uninterpreted members.
         extra: Extra,
     },
@@ -171,8 +205,23 @@ pub struct Turn {
     pub extra: Extra,
 }
 
+/// A search of the web that the provider runs itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebSearch {
+    /// Searches in one answer.
+    pub max_uses: Option<u64>,
+    /// Only these.
+    pub allowed_domains: Vec<String>,
+    /// None of these.
+    pub blocked_domains: Vec<String>,
+    /// How much of what was found the model reads: `low`, `medium`, `high`.
+    pub context_size: Option<String>,
+    /// City, region, country (ISO 3166-1) and IANA time zone of the user, as far as known.
+    pub location: [Option<String>; 4],
+}
+
 /// A tool the model may call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Tool {
     /// The tool's name.
     pub name: String,
@@ -182,6 +231,8 @@ pub struct Tool {
     pub schema: Option<Json>,
     /// Arguments must fit the schema exactly.
     pub strict: Option<bool>,
+    /// It is the provider's own search; the members above are empty then.
+    pub web_search: Option<WebSearch>,
     /// Uninterpreted members.
     pub extra: Extra,
 }
@@ -237,10 +288,21 @@ pub enum Output {
 pub enum Reasoning {
     /// Not at all.
     Off,
-    /// In words: `minimal`, `low`, `medium`, `high`.
+    /// As much as the model sees fit.
+    Auto,
+    /// In words: `minimal`, `low`, `medium`, `high`, `xhigh`, `max`.
     Effort(String),
     /// In tokens.
     Budget(u64),
+}
+
+/// Which capacity serves the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// What was reserved, while it lasts; then the ordinary.
+    Auto,
+    /// The ordinary.
+    Standard,
 }
 
 /// The canonical chat request.
@@ -272,6 +334,8 @@ pub struct Request {
     pub reasoning: Option<Reasoning>,
     /// End-user identifier.
     pub user: Option<String>,
+    /// Capacity.
+    pub service_tier: Option<ServiceTier>,
     /// Number of answers.
     pub n: Option<u64>,
     /// Uninterpreted members.

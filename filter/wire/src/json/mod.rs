@@ -7,6 +7,7 @@
 //! derive with a flattened catch-all, which needs a map keyed by the client, forgets member order, and cannot name the
 //! path of a fault.
 
+pub(crate) mod find;
 mod write;
 
 pub use write::{ArrayWriter, ObjectWriter, object as write_object};

@@ -1,7 +1,9 @@
 //! Providers: rows of data. A provider is not a format; most rows share one.
 
 pub mod anthropic;
+pub mod azure;
 pub mod openai_compatible;
+pub mod path;
 
 use crate::format::Outbound;
 
@@ -14,6 +16,26 @@ pub struct Auth {
     pub prefix: &'static str,
 }
 
+/// Where a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// The same for everybody.
+    Fixed(&'static str),
+    /// Every customer has an address of its own, which configuration must say. This is its shape.
+    Own(&'static str),
+}
+
+impl Base {
+    /// The address, if it is known.
+    #[must_use]
+    pub fn fixed(self) -> Option<&'static str> {
+        match self {
+            Self::Fixed(address) => Some(address),
+            Self::Own(_) => None,
+        }
+    }
+}
+
 /// `Authorization: Bearer`, the usual way.
 pub const BEARER: Auth = Auth { header: "authorization", prefix: "Bearer " };
 
@@ -21,7 +43,7 @@ pub const BEARER: Auth = Auth { header: "authorization", prefix: "Bearer " };
 pub const X_API_KEY: Auth = Auth { header: "x-api-key", prefix: "" };
 
 /// All providers, one slice a file.
-pub static PROVIDERS: &[&[Provider]] = &[anthropic::ROWS, openai_compatible::ROWS];
+pub static PROVIDERS: &[&[Provider]] = &[anthropic::ROWS, azure::ROWS, openai_compatible::ROWS];
 
 /// The provider of this name.
 #[must_use]
@@ -53,7 +75,7 @@ pub struct Provider {
     /// Name in `attache.yaml`.
     pub name: &'static str,
     /// Scheme, host, optional port and path prefix, without trailing slash: `https://api.openai.com/v1`.
-    pub base: &'static str,
+    pub base: Base,
     /// What it speaks.
     pub format: &'static dyn Outbound,
     /// How it wants its key.
@@ -89,17 +111,18 @@ mod tests {
     #[test]
     fn bases_are_addresses_without_a_trailing_slash_and_tls_unless_local() {
         for row in rows() {
-            let local = row.base.starts_with("http://127.0.0.1:");
-            assert!(row.base.starts_with("https://") || local, "{row:?}");
-            assert!(!row.base.ends_with('/') && !row.base.contains(['?', '#', '@']), "{row:?}");
-            assert!(row.docs.starts_with("https://"), "{row:?}");
-            assert!(row.format.path(crate::ir::Operation::Chat).starts_with('/'), "{row:?}");
+            let (Base::Fixed(base) | Base::Own(base)) = row.base;
+            let local = base.starts_with("http://127.0.0.1:");
+            assert!(base.starts_with("https://") || local, "{row:?}");
+            assert!(!base.ends_with('/') && !base.contains(['?', '#', '@']), "{row:?}");
+            assert!(row.docs.starts_with("https://") && row.docs.len() > "https://a.b/".len(), "{row:?}");
+            assert!(row.format.path(crate::ir::Operation::Chat).is_some_and(|path| path.starts_with('/')), "{row:?}");
         }
     }
 
     #[test]
     fn every_header_that_can_hold_a_key_is_listed_once_in_lower_case() {
-        assert_eq!(credential_headers(), ["authorization", "x-api-key"]);
+        assert_eq!(credential_headers(), ["api-key", "authorization", "x-api-key"]);
         assert!(credential_headers().iter().all(|name| *name == name.to_ascii_lowercase()));
     }
 

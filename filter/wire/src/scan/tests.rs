@@ -39,6 +39,13 @@ fn null_is_absent() {
 }
 
 #[test]
+fn fallbacks_of_the_vendors_own_are_not_ours() {
+    let body = br#"{"model":"m","fallbacks":[{"model":"n"}]}"#;
+    let scan = scan(body).unwrap();
+    assert!(scan.fallbacks.is_empty() && scan.fallbacks_at.is_none());
+}
+
+#[test]
 fn faults_name_the_member() {
     assert_eq!(fault(br#"{"model":7}"#), "model: found number, expected string");
     assert_eq!(fault(br#"{"model":null}"#), "model: found null, expected string");

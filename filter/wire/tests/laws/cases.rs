@@ -5,13 +5,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::value::RawValue;
 use wire::format::{INBOUND, Inbound, Outbound};
 use wire::json::{self, Object};
 use wire::provider;
 
+use crate::walk::row;
+
 /// One body and where it is from.
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) format: &'static str,
@@ -19,6 +23,7 @@ pub(crate) struct Case {
 }
 
 /// One recorded exchange.
+#[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) request: Option<Case>,
     pub(crate) status: u16,
@@ -43,11 +48,12 @@ pub(crate) fn formats() -> Vec<&'static dyn Outbound> {
     formats
 }
 
-fn root() -> PathBuf {
+/// Of the repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The corpus cases of one kind (`request`, `response`, `stream`, `fault`), all formats.
+/// The corpus cases of one kind (`request`, `response`, `stream`, `event`, `fault`), all formats.
 pub(crate) fn corpus(kind: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for format in INBOUND {
@@ -66,8 +72,14 @@ pub(crate) fn corpus(kind: &str) -> Vec<Case> {
     cases
 }
 
-/// The recorded exchanges of all formats. Says aloud how many there are.
-pub(crate) fn recordings() -> Vec<Exchange> {
+/// The recorded exchanges of all formats, read once.
+pub(crate) fn recordings() -> impl Iterator<Item = Exchange> {
+    static READ: OnceLock<Vec<Exchange>> = OnceLock::new();
+    READ.get_or_init(read_recordings).iter().cloned()
+}
+
+/// Says aloud how many there are.
+fn read_recordings() -> Vec<Exchange> {
     let folder =
         std::env::var_os("ATTACHE_RECORDINGS").map_or_else(|| root().join("../shared/recordings"), PathBuf::from);
     if !folder.is_dir() {
@@ -101,22 +113,39 @@ fn exchange(format: &'static str, file: &Path) -> Exchange {
 
 /// All requests.
 pub(crate) fn requests() -> Vec<Case> {
-    let recorded = recordings().into_iter().filter_map(|exchange| exchange.request);
-    corpus("request").into_iter().chain(recorded).collect()
+    let recorded = recordings().filter_map(|exchange| exchange.request);
+    corpus("request").into_iter().chain(parameters()).chain(recorded).collect()
+}
+
+/// A request for every documented parameter, those that are refused left out.
+fn parameters() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for format in INBOUND {
+        for row in row::rows(format.name(), "parameter") {
+            let case = Case {
+                name: format!("{}/parameter {}", format.name(), row.label),
+                format: format.name(),
+                body: row.with.line().into_bytes(),
+            };
+            cases.extend(format.decode_request(&case.body).is_ok().then_some(case));
+        }
+    }
+    cases
 }
 
 /// All good answers of one piece.
 pub(crate) fn responses() -> Vec<Case> {
     let good = |e: &Exchange| e.status == 200;
-    let recorded = recordings().into_iter().filter(good).filter_map(|exchange| exchange.response);
+    let recorded = recordings().filter(good).filter_map(|exchange| exchange.response);
     corpus("response").into_iter().chain(recorded.filter(|case| !is_stream(case))).collect()
 }
 
 /// All streams.
 pub(crate) fn streams() -> Vec<Case> {
     let good = |e: &Exchange| e.status == 200;
-    let recorded = recordings().into_iter().filter(good).filter_map(|exchange| exchange.response);
-    corpus("stream").into_iter().chain(recorded.filter(is_stream)).collect()
+    let recorded = recordings().filter(good).filter_map(|exchange| exchange.response);
+    let own = corpus("stream").into_iter().chain(corpus("event"));
+    own.chain(recorded.filter(is_stream)).collect()
 }
 
 fn is_stream(case: &Case) -> bool {
@@ -125,10 +154,12 @@ fn is_stream(case: &Case) -> bool {
 
 /// All error answers with their status. Corpus files begin with it: `429-rate-limit.json`.
 pub(crate) fn faults() -> Vec<(u16, Case)> {
-    let own = corpus("fault").into_iter().map(|case| {
-        let status = case.name.rsplit('/').next().and_then(|file| file.get(..3)).unwrap().parse().unwrap();
-        (status, case)
-    });
-    let recorded = recordings().into_iter().filter(|e| e.status >= 400);
+    let own = corpus("fault").into_iter().map(|case| (status_of(&case), case));
+    let recorded = recordings().filter(|e| e.status >= 400);
     own.chain(recorded.filter_map(|e| Some((e.status, e.response?)))).collect()
+}
+
+/// The status a corpus file of an error begins with.
+pub(crate) fn status_of(case: &Case) -> u16 {
+    case.name.rsplit('/').next().and_then(|file| file.get(..3)).unwrap().parse().unwrap()
 }

@@ -1,12 +1,12 @@
 //! Events folded into what they say, and answers seen the same way, so that the two can be compared.
 
-use wire::ir::{Event, Fault, Part, PartStart, Response, StopReason, Usage};
+use wire::ir::{Citation, Event, Fault, Part, PartStart, Response, StopReason, Usage};
 
 use crate::tree::Tree;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Said {
-    Text(String),
+    Text(String, Vec<Citation>),
     Reasoning { text: String, signature: Option<String>, redacted: bool },
     Refusal(String),
     Call { id: String, name: String, arguments: Result<Tree, String> },
@@ -22,6 +22,9 @@ pub(crate) struct Answer {
     pub(crate) fault: Option<Fault>,
     pub(crate) done: bool,
 }
+
+/// Reasons of no other format, in Anthropic's words.
+const KNOWN: &[&str] = &["model_context_window_exceeded", "compaction"];
 
 impl Answer {
     /// Folds events, and checks their grammar on the way.
@@ -40,7 +43,7 @@ impl Answer {
                     assert_eq!(*index, parts.len(), "parts are numbered in the order they begin");
                     raw_arguments.push(String::new());
                     let said = match part {
-                        PartStart::Text => Said::Text(String::new()),
+                        PartStart::Text => Said::Text(String::new(), Vec::new()),
                         PartStart::Reasoning => {
                             Said::Reasoning { text: String::new(), signature: None, redacted: false }
                         }
@@ -59,7 +62,7 @@ impl Answer {
                     let (said, open) = &mut parts[*index];
                     assert!(*open, "a delta after the end of its part");
                     match said {
-                        Said::Text(have) | Said::Refusal(have) | Said::Reasoning { text: have, .. } => {
+                        Said::Text(have, _) | Said::Refusal(have) | Said::Reasoning { text: have, .. } => {
                             have.push_str(text)
                         }
                         Said::Call { .. } => raw_arguments[*index].push_str(text),
@@ -70,6 +73,12 @@ impl Answer {
                         panic!("only reasoning is signed")
                     };
                     signature.get_or_insert_default().push_str(piece);
+                }
+                Event::Citation { index, citation } => {
+                    let (said, open) = &mut parts[*index];
+                    assert!(*open, "a citation after the end of its part");
+                    let Said::Text(_, citations) = said else { panic!("only text is cited") };
+                    citations.push(citation.clone());
                 }
                 Event::PartEnd { index } => {
                     assert!(std::mem::replace(&mut parts[*index].1, false), "a part ends twice");
@@ -95,7 +104,7 @@ impl Answer {
 
     pub(crate) fn of_response(response: &Response) -> Self {
         let said = response.parts.iter().filter_map(|part| match part {
-            Part::Text { text, .. } => Some(Said::Text(text.clone())),
+            Part::Text { text, citations, .. } => Some(Said::Text(text.clone(), citations.clone())),
             Part::Reasoning { text, signature, redacted } => {
                 Some(Said::Reasoning { text: text.clone(), signature: signature.clone(), redacted: *redacted })
             }
@@ -121,33 +130,62 @@ impl Answer {
     pub(crate) fn told_by(mut self, format: &str) -> Self {
         match format {
             "openai_chat" => {
-                self.said.retain(|said| !matches!(said, Said::Reasoning { redacted: true, .. }));
+                if !self.id.is_empty() && !self.id.starts_with("chatcmpl-") {
+                    self.id = format!("chatcmpl-{}", self.id);
+                }
                 for said in &mut self.said {
-                    if let Said::Reasoning { signature, .. } = said {
-                        *signature = None;
+                    match said {
+                        // Sources with an address, which is also their title if they have none; no words of theirs.
+                        Said::Text(_, citations) => {
+                            citations.retain(|citation| citation.url.is_some());
+                            for citation in citations {
+                                citation.title = citation.title.take().or_else(|| citation.url.clone());
+                                (citation.cited_text, citation.range) = (None, None);
+                            }
+                        }
+                        Said::Reasoning { .. } | Said::Refusal(_) | Said::Call { .. } => {}
                     }
                 }
                 // The format has one text, one reasoning, one refusal, then the calls.
                 self.said.sort_by_key(|said| match said {
                     Said::Reasoning { .. } => 0,
-                    Said::Text(_) => 1,
+                    Said::Text(..) => 1,
                     Said::Refusal(_) => 2,
                     Said::Call { .. } => 3,
                 });
+                if matches!(&self.stop, Some(StopReason::Other(word)) if word == "model_context_window_exceeded") {
+                    self.stop = Some(StopReason::MaxTokens);
+                }
                 let unknown =
                     matches!(self.stop, Some(StopReason::StopSequence(_) | StopReason::Pause | StopReason::Other(_)));
                 self.stop = if unknown { Some(StopReason::End) } else { self.stop };
             }
             "anthropic" => {
+                let mut refuses = false;
                 for said in &mut self.said {
-                    if let Said::Refusal(text) = said {
-                        *said = Said::Text(std::mem::take(text));
+                    match said {
+                        Said::Refusal(text) => {
+                            *said = Said::Text(std::mem::take(text), Vec::new());
+                            refuses = true;
+                        }
+                        // A block is cited as a whole, and by addresses or in the format's own way.
+                        Said::Text(_, citations) => {
+                            citations
+                                .retain(|c| c.url.is_some() || c.own.as_ref().is_some_and(|(at, _)| *at == format));
+                            citations.iter_mut().for_each(|citation| citation.range = None);
+                        }
+                        Said::Reasoning { .. } | Said::Call { .. } => {}
                     }
+                }
+                if !self.id.is_empty() && !self.id.starts_with("msg_") {
+                    self.id.insert_str(0, "msg_");
                 }
                 let calls = self.said.iter().any(|said| matches!(said, Said::Call { .. }));
                 if calls && self.stop == Some(StopReason::End) {
                     self.stop = Some(StopReason::ToolUse);
-                } else if matches!(self.stop, Some(StopReason::Other(_))) {
+                } else if refuses && self.stop == Some(StopReason::End) {
+                    self.stop = Some(StopReason::Refusal);
+                } else if matches!(&self.stop, Some(StopReason::Other(word)) if !KNOWN.contains(&word.as_str())) {
                     self.stop = Some(StopReason::End);
                 }
                 self.usage.input = self.usage.input.or(Some(0));
@@ -166,10 +204,12 @@ impl Answer {
                 *signature = signature.take().filter(|text| !text.is_empty());
             }
             match (merged.last_mut(), &said) {
-                (_, Said::Text(text) | Said::Refusal(text)) if text.is_empty() => {}
+                (_, Said::Text(text, _) | Said::Refusal(text)) if text.is_empty() => {}
                 (_, Said::Reasoning { text, signature: None, .. }) if text.is_empty() => {}
-                (Some(Said::Text(have)), Said::Text(text)) | (Some(Said::Refusal(have)), Said::Refusal(text)) => {
+                (Some(Said::Refusal(have)), Said::Refusal(text)) => have.push_str(text),
+                (Some(Said::Text(have, cited)), Said::Text(text, more)) => {
                     have.push_str(text);
+                    cited.extend_from_slice(more);
                 }
                 (
                     Some(Said::Reasoning { text: have, signature: None, redacted: false }),

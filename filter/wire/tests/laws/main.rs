@@ -6,9 +6,25 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod doc;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod fold;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod mend;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
+mod openai_requests;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod request;
 #[cfg(test)]
@@ -20,8 +36,16 @@ mod splice;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
+mod to_anthropic;
+#[cfg(test)]
+mod transcript;
+#[cfg(test)]
 mod translate;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod unsigned;
+#[cfg(test)]
+mod walk;
 #[cfg(test)]
 mod watch;

@@ -46,7 +46,7 @@ fn a_tool_round_reaches_anthropic_as_one_user_turn() {
                 {"type":"tool_result","tool_use_id":"call_2","content":[{"type":"text","text":"two"}]},
                 {"type":"text","text":"and?"}]}],
           "tools":[{"name":"f","description":"D","input_schema":{"type":"object","properties":{}}}],
-          "tool_choice":{"type":"any","disable_parallel_tool_use":true},"temperature":1,"stop_sequences":["x"]}"#,
+          "tool_choice":{"type":"any","disable_parallel_tool_use":true},"stop_sequences":["x"]}"#,
         &["temperature"],
     );
 }
@@ -97,37 +97,6 @@ fn servers_get_the_names_they_know() {
 }
 
 #[test]
-fn reasoning_is_asked_for_as_far_as_the_rest_of_the_request_allows() {
-    let ask = |rest: &str| {
-        let body = format!(
-            r#"{{"model":"m","reasoning_effort":"medium","messages":[{{"role":"user","content":"Q"}}]{rest}}}"#
-        );
-        let (encoded, dropped) = translate("openai_chat", &body, "anthropic");
-        let budget = encoded.get("thinking").and_then(|thinking| thinking.get("budget_tokens").cloned());
-        (budget, encoded.get("max_tokens").cloned().unwrap(), dropped)
-    };
-    let whole = Tree::Whole;
-    assert_eq!(ask(""), (Some(whole(4096)), whole(8192), vec![]));
-    let dropped = vec!["temperature".to_owned()];
-    assert_eq!(ask(r#","temperature":0.5"#), (Some(whole(4096)), whole(8192), dropped));
-    let dropped = vec!["reasoning_effort".to_owned()];
-    assert_eq!(ask(r#","max_tokens":2000"#), (Some(whole(1999)), whole(2000), dropped.clone()));
-    assert_eq!(ask(r#","max_tokens":1000"#), (None, whole(1000), dropped.clone()));
-    let forced = r#","tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required""#;
-    assert_eq!(ask(forced), (None, whole(8192), dropped));
-}
-
-#[test]
-fn thinking_is_not_asked_for_inside_a_tool_round_of_another_format() {
-    let body = r#"{"model":"m","reasoning_effort":"high","messages":[{"role":"user","content":"Q"},
-        {"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
-        {"role":"tool","tool_call_id":"c","content":"r"}]}"#;
-    let (encoded, dropped) = translate("openai_chat", body, "anthropic");
-    assert_eq!(encoded.get("thinking"), None);
-    assert_eq!(dropped, ["reasoning_effort"]);
-}
-
-#[test]
 fn turns_of_one_role_are_merged_and_empty_ones_left_out() {
     check(
         "openai_chat",
@@ -149,9 +118,45 @@ fn a_conversation_of_instructions_alone_is_the_users() {
         "openai_chat",
         r#"{"model":"m","messages":[{"role":"system","content":"Say hi"}]}"#,
         "anthropic",
-        r#"{"model":"target","max_tokens":4096,"messages":[{"role":"user","content":"Say hi"}]}"#,
+        r#"{"model":"target","max_tokens":32000,"messages":[{"role":"user","content":"Say hi"}]}"#,
         &["messages[0].role"],
     );
+}
+
+#[test]
+fn an_agents_instructions_stay_in_their_place_and_its_long_name_at_home() {
+    let name = "n".repeat(65);
+    check(
+        "anthropic",
+        &format!(
+            r#"{{"model":"m","max_tokens":9,"messages":[
+                {{"role":"user","content":"Q"}},
+                {{"role":"system","content":[{{"type":"text","text":"S"}}]}},
+                {{"role":"assistant","content":"A"}},
+                {{"role":"user","content":"R"}},
+                {{"role":"system","content":[],"output_config":{{"effort":"high"}}}}],
+              "metadata":{{"user_id":"{name}"}}}}"#
+        ),
+        "openai",
+        r#"{"model":"target","messages":[
+            {"role":"user","content":"Q"},{"role":"system","content":"S"},
+            {"role":"assistant","content":"A"},{"role":"user","content":"R"}],
+          "max_completion_tokens":9}"#,
+        &["messages[4].output_config", "metadata.user_id"],
+    );
+}
+
+#[test]
+fn fallbacks_are_routings_and_no_loss_unless_they_are_the_vendors() {
+    for (from, to) in [("openai_chat", "anthropic"), ("anthropic", "openai")] {
+        let body = |fallbacks: &str| {
+            format!(
+                r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"Q"}}],"fallbacks":{fallbacks}}}"#
+            )
+        };
+        assert_eq!(translate(from, &body(r#"["a/b"]"#), to).1, Vec::<String>::new());
+        assert_eq!(translate(from, &body(r#"[{"model":"n"}]"#), to).1, ["fallbacks"]);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::NAME;
+use super::{NAME, citation};
 use crate::format::Malformed;
 use crate::ir::{Extra, Media, MediaSource, Part};
 use crate::json::{self, Object};
@@ -12,7 +12,7 @@ pub(super) fn content(raw: &RawValue, path: String) -> Result<Vec<Part>, Malform
     match json::kind(raw) {
         "string" => {
             let text = json::text(raw, path)?.into_owned();
-            Ok(vec![Part::Text { text, extra: Extra::default() }])
+            Ok(vec![Part::Text { text, citations: Vec::new(), extra: Extra::default() }])
         }
         "array" => blocks(raw, &path),
         _ => Err(Malformed::expected(path, raw, "string or array")),
@@ -32,17 +32,34 @@ fn block(raw: &RawValue, path: String, outer: bool) -> Result<Part, Malformed> {
     let opaque = || Part::Opaque { format: NAME, json: raw.to_owned() };
     Ok(match o.need("type", kind)?.as_ref() {
         "text" => {
-            let text = o.string("text")?;
-            Part::Text { text: o.need("text", text)?, extra: o.rest(NAME) }
+            let (text, path) = (o.string("text")?, o.at("citations"));
+            let text = o.need("text", text)?;
+            let citations = citation::decode_all(o.array("citations")?.unwrap_or_default(), &path)?;
+            if citations.is_empty() {
+                o.spell("citations");
+            }
+            Part::Text { text, citations, extra: o.rest(NAME) }
         }
         "image" => media(o, None)?.map_or_else(opaque, Part::Image),
-        "document" => {
-            let title = o.string("title")?;
-            media(o, title)?.map_or_else(opaque, Part::Document)
-        }
+        "document" => match document_text(&mut o)? {
+            Some(text) => whole(text, o, "document", raw),
+            None => {
+                let title = o.string("title")?;
+                media(o, title)?.map_or_else(opaque, Part::Document)
+            }
+        },
+        "search_result" => match o.raw("content")?.and_then(texts) {
+            Some(text) => whole(text, o, "search_result", raw),
+            None => opaque(),
+        },
         "tool_use" => {
             let (id, name, input) = (o.string("id")?, o.string("name")?, o.raw("input")?);
             let arguments = input.map_or("{}", RawValue::get).to_owned();
+            // The model itself called it, as in every other format.
+            if o.peek("caller").is_some_and(|caller| json::members(caller).len() == 1) {
+                o.raw("caller")?;
+                o.spell("caller");
+            }
             Part::ToolCall { id: o.need("id", id)?, name: o.need("name", name)?, arguments, extra: o.rest(NAME) }
         }
         "tool_result" if outer => tool_result(o)?,
@@ -82,7 +99,48 @@ fn tool_result(mut o: Object<'_>) -> Result<Part, Malformed> {
     Ok(Part::ToolResult { id, content, is_error: is_error.unwrap_or(false), extra: o.rest(NAME) })
 }
 
-/// An image or document whose source the IR knows; plain text and search results as documents are left opaque.
+/// What a document says that is text, or a list of texts.
+fn document_text(o: &mut Object<'_>) -> Result<Option<String>, Malformed> {
+    let source = o.object("source")?;
+    let mut source = o.need("source", source)?;
+    let text = match source.str("type")?.as_deref() {
+        Some("text") => source.string("data")?,
+        Some("content") => source.raw("content")?.and_then(texts),
+        Some(_) | None => None,
+    };
+    if text.is_none() {
+        o.put_back("source");
+    }
+    Ok(text)
+}
+
+/// A string, or blocks of nothing but text.
+fn texts(raw: &RawValue) -> Option<String> {
+    if json::kind(raw) == "string" {
+        return json::text(raw, "").ok().map(String::from);
+    }
+    let parts = blocks(raw, "").ok()?;
+    let text = |part: &Part| match part {
+        Part::Text { text, .. } => Some(text.clone()),
+        Part::Image(_)
+        | Part::Document(_)
+        | Part::ToolCall { .. }
+        | Part::ToolResult { .. }
+        | Part::Reasoning { .. }
+        | Part::Refusal(_)
+        | Part::Opaque { .. } => None,
+    };
+    Some(parts.iter().map(text).collect::<Option<Vec<_>>>()?.join("\n"))
+}
+
+/// A block that is text to other formats. This one gets it back whole, by the name of its kind.
+fn whole(text: String, o: Object<'_>, kind: &str, raw: &RawValue) -> Part {
+    let mut extra = o.rest(NAME);
+    extra.spelling.push((kind.to_owned(), raw.to_owned()));
+    Part::Text { text, citations: Vec::new(), extra }
+}
+
+/// An image or document whose source the IR knows.
 fn media(mut o: Object<'_>, name: Option<String>) -> Result<Option<Media>, Malformed> {
     let inner = o.object("source")?;
     let mut inner = o.need("source", inner)?;

@@ -12,6 +12,8 @@ pub(super) fn encode(fault: &Fault) -> Vec<u8> {
             o.str("type", word_of(fault.kind));
             o.str("message", &fault.message);
         });
+        // Always there; clients read the id from the header of that name.
+        o.literal("request_id", "null");
     });
     out
 }
@@ -55,10 +57,15 @@ pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
 pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
     let mut error = o.object("error").ok().flatten()?;
     let word = error.string("type").ok().flatten();
-    let kind = word.as_deref().and_then(kind_of).unwrap_or_else(|| FaultKind::of_status(status));
+    let kind = match word.as_deref().and_then(kind_of) {
+        // The word for everything that is not the client's doing; the status says more.
+        None | Some(FaultKind::Internal) => FaultKind::of_status(status),
+        Some(kind) => kind,
+    };
     // Inside a stream only the word speaks, and this one has a status of its own.
     let status = if status == 0 && kind == FaultKind::Overloaded { 529 } else { status };
     let mut fault = fault::of(status, kind, error.string("message").ok().flatten());
-    fault.code = word;
+    // What the kind says already is no code of its own.
+    fault.code = word.filter(|word| kind_of(word).is_none());
     Some(fault)
 }

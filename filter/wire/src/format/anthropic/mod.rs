@@ -1,24 +1,32 @@
 //! Anthropic Messages.
 //!
-//! Does not: token counting, batches, files.
+//! Does not: batches, files.
 //!
-//! Decision: blocks this format alone knows (server tools, search results, containers) are kept whole as
+//! Decision: blocks this format alone knows (server tools and their results, containers, compactions) are kept whole as
 //! [`crate::ir::Part::Opaque`]. Rejected: a type for each; the vendor adds several a year and no other format has them.
+//! Documents and search results that are nothing but text are text, and this format gets them back as they were.
 
 mod block_decode;
 mod block_encode;
+mod citation;
+mod conversation;
 mod fault;
+mod mend;
+mod models;
 mod request_decode;
 mod request_encode;
 mod response;
+mod schema;
 mod stream_decode;
 mod stream_encode;
 mod thinking;
+mod tool_decode;
+mod tool_encode;
 mod usage;
 mod watch;
 
 use crate::format::{
-    Inbound, Malformed, Outbound, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+    Inbound, Malformed, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
 };
 use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
 use crate::json::{self, Object};
@@ -27,9 +35,32 @@ use crate::scan::{Edit, Scan};
 /// The format's name.
 pub const NAME: &str = "anthropic";
 
+/// The tool whose call is the answer, see [`tool_encode`]. Decoders know it by this name alone, so nothing has to be
+/// remembered between request and answer.
+const ANSWER_TOOL: &str = "attache_output";
+
 /// The format, both halves.
 #[derive(Debug, Clone, Copy)]
 pub struct Anthropic;
+
+static SPELLING: Spelling = Spelling {
+    system: Some("system"),
+    one_list: true,
+    reasoning: &[],
+    annotations: None,
+    fields: &[
+        ("effort", "output_config.effort"),
+        ("output", "output_format"),
+        ("output", "output_config.format"),
+        ("output_strict", "output_format"),
+        ("output_strict", "output_config.format"),
+        ("parallel_tools", "tool_choice.disable_parallel_tool_use"),
+        ("reasoning", "thinking"),
+        ("reasoning", "output_config.effort"),
+        ("stop", "stop_sequences"),
+        ("user", "metadata.user_id"),
+    ],
+};
 
 impl Inbound for Anthropic {
     fn name(&self) -> &'static str {
@@ -39,9 +70,22 @@ impl Inbound for Anthropic {
     fn claims(&self, path: &str) -> Option<Operation> {
         match path {
             "/v1/messages" | "/anthropic/v1/messages" => Some(Operation::Chat),
+            "/v1/messages/count_tokens" | "/anthropic/v1/messages/count_tokens" => Some(Operation::CountTokens),
             "/anthropic/v1/models" => Some(Operation::ListModels),
             _ => None,
         }
+    }
+
+    fn marker(&self) -> Option<&'static str> {
+        Some("anthropic-version")
+    }
+
+    fn home(&self) -> Option<&'static str> {
+        Some("api.anthropic.com")
+    }
+
+    fn spelling(&self) -> &'static Spelling {
+        &SPELLING
     }
 
     /// `anthropic-version` says what the body means; `anthropic-beta` unlocks members that are refused without it.
@@ -79,6 +123,12 @@ impl Inbound for Anthropic {
         fault::encode(fault)
     }
 
+    fn encode_count(&self, input_tokens: u64) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        json::write_object(&mut out, |o| o.u64("input_tokens", input_tokens));
+        Some(out)
+    }
+
     fn encode_models(&self, models: &[String]) -> Vec<u8> {
         let mut out = Vec::new();
         json::write_object(&mut out, |o| {
@@ -89,6 +139,7 @@ impl Inbound for Anthropic {
                         o.str("id", model);
                         o.str("display_name", model);
                         o.str("created_at", "1970-01-01T00:00:00Z");
+                        o.str("lifecycle", "active");
                     });
                 }
             });
@@ -113,10 +164,11 @@ impl Outbound for Anthropic {
         NAME
     }
 
-    fn path(&self, operation: Operation) -> &'static str {
+    fn path(&self, operation: Operation) -> Option<&'static str> {
         match operation {
-            Operation::Chat => "/messages",
-            Operation::ListModels => "/models",
+            Operation::Chat => Some("/messages"),
+            Operation::CountTokens => Some("/messages/count_tokens"),
+            Operation::ListModels => Some("/models"),
         }
     }
 
@@ -130,6 +182,14 @@ impl Outbound for Anthropic {
 
     fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit> {
         same_format_edits(scan, model, &[])
+    }
+
+    fn particular(&self, scan: &Scan) -> bool {
+        scan.unsigned
+    }
+
+    fn mend(&self, scan: &Scan, body: &[u8], losses: &mut Losses) -> Vec<Edit> {
+        mend::mend(scan, body, losses)
     }
 
     fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed> {

@@ -1,13 +1,20 @@
 //! Messages request → IR.
 //!
-//! Does not: check what only the provider can know (models, ranges, which tools exist).
+//! Does not: check what only the provider can know (models, ranges, which tools exist), or what a request to count tokens
+//! may leave out (`max_tokens`).
+//!
+//! Objects whose members are spread over the IR (`thinking`, `output_config`, `tool_choice`, `metadata`) are kept as
+//! spellings too, so that this format gets them back as they were. What of them nobody interpreted is nested, so that
+//! other formats can name it.
 
-use serde_json::value::RawValue;
-
-use super::{NAME, block_decode};
-use crate::format::Malformed;
-use crate::ir::{Extra, Output, Reasoning, Request, Role, Sampling, Tool, ToolChoice, Turn};
+use super::{NAME, block_decode, tool_decode};
+use crate::format::{Malformed, take_fallbacks};
+use crate::ir::{Extra, Output, Reasoning, Request, Role, Sampling, ServiceTier, Turn};
 use crate::json::{self, Object};
+
+/// Members that are interpreted and kept as spellings.
+pub(super) const SPELLED: &[&str] =
+    &["tool_choice", "thinking", "output_config", "output_format", "metadata", "service_tier"];
 
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut o = Object::parse(body)?;
@@ -17,8 +24,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut request = Request {
         model: o.need("model", model)?,
         stream: flag(&mut o, "stream")?,
-        turns: turns(&mut o)?,
-        tools: tools(&mut o)?,
+        turns: system(&mut o)?,
         sampling: Sampling {
             temperature: o.number("temperature")?,
             top_p: o.number("top_p")?,
@@ -27,7 +33,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
         },
         max_tokens: o.u64("max_tokens")?,
         stop: stop(&mut o)?,
-        reasoning: thinking(&mut o, &mut nested)?,
+        service_tier: service_tier(&mut o)?,
         ..Request::default()
     };
     // This API reports usage in every stream.
@@ -35,12 +41,14 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     for (i, raw) in o.need("messages", messages)?.into_iter().enumerate() {
         request.turns.push(turn(Object::of(raw, format!("messages[{i}]"))?)?);
     }
-    (request.tool_choice, request.parallel_tools) = tool_choice(&mut o)?;
+    tool_decode::decode(&mut o, &mut request, &mut nested)?;
     if let Some(mut metadata) = o.object("metadata")? {
         request.user = metadata.string("user_id")?;
         nested.nest("metadata", metadata.rest(NAME));
+        o.spell("metadata");
     }
     output(&mut o, &mut request, &mut nested)?;
+    take_fallbacks(&mut o)?;
     request.extra = o.rest(NAME);
     request.extra.nested = nested.nested;
     Ok(request)
@@ -64,42 +72,67 @@ fn stop(o: &mut Object<'_>) -> Result<Vec<String>, Malformed> {
     texts.map(|(i, item)| json::text(item, format!("stop_sequences[{i}]")).map(String::from)).collect()
 }
 
-fn thinking(o: &mut Object<'_>, nested: &mut Extra) -> Result<Option<Reasoning>, Malformed> {
-    let Some(mut thinking) = o.object("thinking")? else { return Ok(None) };
+fn service_tier(o: &mut Object<'_>) -> Result<Option<ServiceTier>, Malformed> {
+    let tier = match o.str("service_tier")?.as_deref() {
+        Some("auto") => Some(ServiceTier::Auto),
+        Some("standard_only") => Some(ServiceTier::Standard),
+        Some(_) => {
+            o.put_back("service_tier");
+            return Ok(None);
+        }
+        None => None,
+    };
+    o.spell("service_tier");
+    Ok(tier)
+}
+
+/// `thinking`, `output_config` (effort and schema) and `output_format`, which is the schema's former place.
+fn output(o: &mut Object<'_>, request: &mut Request, nested: &mut Extra) -> Result<(), Malformed> {
+    let mut effort = None;
+    if let Some(mut config) = o.object("output_config")? {
+        effort = config.string("effort")?;
+        if let Some(format) = config.object("format")? {
+            request.output = schema(format, "format", &mut config)?;
+        }
+        request.reasoning = thinking(o, effort.as_deref(), nested)?;
+        if effort.is_some() && !matches!(request.reasoning, Some(Reasoning::Effort(_))) {
+            // A budget, or none, says more about thinking than a word does.
+            config.put_back("effort");
+        }
+        nested.nest("output_config", config.rest(NAME));
+        o.spell("output_config");
+    } else {
+        request.reasoning = thinking(o, effort.as_deref(), nested)?;
+    }
+    if request.output.is_none()
+        && let Some(format) = o.object("output_format")?
+    {
+        request.output = schema(format, "output_format", o)?;
+        if request.output.is_some() {
+            o.spell("output_format");
+        }
+    }
+    Ok(())
+}
+
+fn thinking(o: &mut Object<'_>, effort: Option<&str>, nested: &mut Extra) -> Result<Option<Reasoning>, Malformed> {
+    let effort = effort.map(|word| Reasoning::Effort(word.to_owned()));
+    let Some(mut thinking) = o.object("thinking")? else { return Ok(effort) };
     let reasoning = match thinking.str("type")?.as_deref() {
         Some("enabled") => {
             let budget = thinking.u64("budget_tokens")?;
             Reasoning::Budget(thinking.need("budget_tokens", budget)?)
         }
         Some("disabled") => Reasoning::Off,
-        // Adaptive: the model decides, which is what other formats do unasked.
+        Some("adaptive") => effort.unwrap_or(Reasoning::Auto),
         Some(_) | None => {
             o.put_back("thinking");
-            return Ok(None);
+            return Ok(effort);
         }
     };
     nested.nest("thinking", thinking.rest(NAME));
+    o.spell("thinking");
     Ok(Some(reasoning))
-}
-
-/// `output_config` holds effort and schema; `output_format` is the schema's former place.
-fn output(o: &mut Object<'_>, request: &mut Request, nested: &mut Extra) -> Result<(), Malformed> {
-    if let Some(mut config) = o.object("output_config")? {
-        if request.reasoning.is_none() {
-            request.reasoning = config.string("effort")?.map(Reasoning::Effort);
-        }
-        if let Some(format) = config.object("format")? {
-            request.output = schema(format, "format", &mut config)?;
-        }
-        nested.nest("output_config", config.rest(NAME));
-    }
-    if request.output.is_none()
-        && let Some(format) = o.object("output_format")?
-    {
-        request.output = schema(format, "output_format", o)?;
-        o.spell("output_format");
-    }
-    Ok(())
 }
 
 /// A schema that stands alone in `format`; otherwise the whole goes back to `outer`.
@@ -116,63 +149,8 @@ fn schema(mut format: Object<'_>, name: &str, outer: &mut Object<'_>) -> Result<
     }
 }
 
-fn tool_choice(o: &mut Object<'_>) -> Result<(Option<ToolChoice>, Option<bool>), Malformed> {
-    let Some(mut choice) = o.object("tool_choice")? else { return Ok((None, None)) };
-    let kind = choice.str("type")?;
-    let parallel = choice.bool("disable_parallel_tool_use")?.map(|disable| !disable);
-    let choice = match choice.need("type", kind)?.as_ref() {
-        "auto" => ToolChoice::Auto,
-        "any" => ToolChoice::Required,
-        "none" => ToolChoice::None,
-        "tool" => {
-            let name = choice.string("name")?;
-            ToolChoice::Named(choice.need("name", name)?)
-        }
-        _ => {
-            o.put_back("tool_choice");
-            return Ok((None, None));
-        }
-    };
-    Ok((Some(choice), parallel))
-}
-
-fn tools(o: &mut Object<'_>) -> Result<Vec<Tool>, Malformed> {
-    let Some(items) = o.array("tools")? else { return Ok(Vec::new()) };
-    if items.is_empty() {
-        o.spell("tools");
-    }
-    items.into_iter().enumerate().map(|(i, item)| tool(item, format!("tools[{i}]"))).collect()
-}
-
-fn tool(raw: &RawValue, path: String) -> Result<Tool, Malformed> {
-    let mut o = Object::of(raw, path)?;
-    match o.str("type")?.as_deref() {
-        None => {}
-        Some("custom") => o.spell("type"),
-        Some(_) => {
-            // A tool the provider runs itself: its own format gets it back whole.
-            o.put_back("type");
-            return Ok(Tool {
-                name: String::new(),
-                description: None,
-                schema: None,
-                strict: None,
-                extra: o.rest(NAME),
-            });
-        }
-    }
-    let name = o.string("name")?;
-    Ok(Tool {
-        name: o.need("name", name)?,
-        description: o.string("description")?,
-        schema: o.raw("input_schema")?.map(ToOwned::to_owned),
-        strict: o.bool("strict")?,
-        extra: o.rest(NAME),
-    })
-}
-
 /// The system prompt as the first turn. It has no message object of its own, thus no extra.
-fn turns(o: &mut Object<'_>) -> Result<Vec<Turn>, Malformed> {
+fn system(o: &mut Object<'_>) -> Result<Vec<Turn>, Malformed> {
     let Some(raw) = o.raw("system")? else { return Ok(Vec::new()) };
     let parts = block_decode::content(raw, o.at("system"))?;
     Ok(vec![Turn { role: Role::System, parts, extra: Extra::default() }])
@@ -185,7 +163,7 @@ fn turn(mut o: Object<'_>) -> Result<Turn, Malformed> {
         "assistant" => Role::Assistant,
         "system" => Role::System,
         other => {
-            let message = format!("found {other:?}, expected user or assistant");
+            let message = format!("found {other:?}, expected user, assistant or system");
             return Err(Malformed { path: o.at("role"), message });
         }
     };

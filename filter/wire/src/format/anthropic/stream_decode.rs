@@ -1,14 +1,14 @@
 //! Messages events → events.
+//!
+//! An event that cannot be understood is left out and counted, and the rest goes on: one that is lost is better than an
+//! answer that is.
 
 use super::usage::Counts;
-use super::{fault, response};
+use super::{ANSWER_TOOL, citation, fault, response};
 use crate::format::{Malformed, StreamDecode, fault as faults};
 use crate::framing::{Frame, sse};
 use crate::ir::{Event, PartStart};
 use crate::json::Object;
-
-/// More blocks open at once than any server has; a bound on what is remembered.
-const MAX_OPEN: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -17,8 +17,13 @@ pub(super) struct Decoder {
     counts: Counts,
     /// Number of the next part.
     next: usize,
-    /// The blocks that are open; one at a time by the documentation.
-    open: Vec<Block>,
+    /// The block that is open. By the documentation they never overlap, so the next one ends it at the latest.
+    open: Option<Block>,
+    /// The reserved tool was called, and another one.
+    shaped: bool,
+    calls: bool,
+    begun: bool,
+    skipped: u64,
     /// `message_stop`, or a fault: nothing counts any more.
     over: bool,
 }
@@ -46,32 +51,23 @@ impl StreamDecode for Decoder {
         frames.retain(|frame| Object::parse(frame.data.as_bytes()).is_ok());
         self.frames(&mut frames, out);
     }
+
+    fn skipped(&self) -> u64 {
+        self.sse.skipped() + self.skipped
+    }
 }
 
 impl Decoder {
     fn frames(&mut self, frames: &mut Vec<Frame>, out: &mut Vec<Event>) {
         for frame in frames.drain(..) {
-            if self.over || frame.data.trim().is_empty() {
-                continue;
-            }
-            if let Err(wrong) = self.event(&frame.data, out) {
-                self.fail(wrong, out);
+            if !self.over && !frame.data.trim().is_empty() && self.event(&frame.data, out).is_err() {
+                self.skipped += 1;
             }
         }
         self.frames = std::mem::take(frames);
-        if self.sse.skipped() > 0 {
-            self.fail(Malformed { path: String::new(), message: "an event is too large".to_owned() }, out);
-        }
     }
 
-    fn fail(&mut self, wrong: Malformed, out: &mut Vec<Event>) {
-        if !std::mem::replace(&mut self.over, true) {
-            let Malformed { path, message } = wrong;
-            let colon = if path.is_empty() { "" } else { ": " };
-            out.push(Event::Fault(faults::garbled(&format!("{path}{colon}{message}"))));
-        }
-    }
-
+    /// One event.
     fn event(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let mut o = Object::parse(data.as_bytes())?;
         let kind = o.str("type")?;
@@ -80,17 +76,22 @@ impl Decoder {
             "content_block_start" => self.block(&mut o, out)?,
             "content_block_delta" => self.delta(&mut o, out)?,
             "content_block_stop" => {
-                let index = o.u64("index")?;
-                self.end(index.unwrap_or(0), out);
+                let index = o.u64("index")?.unwrap_or(0);
+                if self.open.as_ref().is_some_and(|block| block.index == index) {
+                    self.end(out);
+                }
             }
             "message_delta" => {
                 if let Some(mut delta) = o.object("delta")? {
                     let (reason, sequence) = (delta.string("stop_reason")?, delta.string("stop_sequence")?);
-                    out.extend(reason.map(|word| Event::Stop(response::stop_of(&word, sequence))));
+                    let shaped = self.shaped && !self.calls;
+                    out.extend(reason.map(|word| Event::Stop(response::stop_of(&word, sequence, shaped))));
                 }
-                self.usage(&mut o, out)?;
+                self.usage(&mut o, out);
             }
             "message_stop" => {
+                // Its own end may be among what was left out.
+                self.end(out);
                 out.push(Event::Done);
                 self.over = true;
             }
@@ -110,28 +111,31 @@ impl Decoder {
         let message = o.object("message")?;
         let mut message = o.need("message", message)?;
         let (id, model) = (message.string("id")?.unwrap_or_default(), message.string("model")?.unwrap_or_default());
-        out.push(Event::Start { id, model, created: None });
-        self.usage(&mut message, out)
+        if !std::mem::replace(&mut self.begun, true) {
+            out.push(Event::Start { id, model, created: None });
+        }
+        self.usage(&mut message, out);
+        Ok(())
     }
 
-    fn usage(&mut self, o: &mut Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
-        if let Some(raw) = o.raw("usage")? {
+    fn usage(&mut self, o: &mut Object<'_>, out: &mut Vec<Event>) {
+        if let Ok(Some(raw)) = o.raw("usage") {
             self.counts.update(raw);
             out.push(Event::Usage(self.counts.usage()));
         }
-        Ok(())
     }
 
     fn block(&mut self, o: &mut Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let server_index = o.u64("index")?.unwrap_or(0);
+        self.end(out);
         let block = o.object("content_block")?;
         let mut block = o.need("content_block", block)?;
         let kind = block.str("type")?;
-        let mut first = None;
-        let mut input = None;
+        let (mut first, mut input, mut cited) = (None, None, Vec::new());
         let part = match block.need("type", kind)?.as_ref() {
             "text" => {
                 first = block.string("text")?;
+                cited = citation::decode_all(block.array("citations")?.unwrap_or_default(), "citations")?;
                 PartStart::Text
             }
             "thinking" => {
@@ -141,22 +145,29 @@ impl Decoder {
             "redacted_thinking" => PartStart::RedactedReasoning { data: block.string("data")?.unwrap_or_default() },
             "tool_use" => {
                 let (id, name) = (block.string("id")?, block.string("name")?);
-                input = block.raw("input")?.map(|raw| raw.get().to_owned()).filter(|input| input != "{}");
-                PartStart::ToolCall { id: block.need("id", id)?, name: block.need("name", name)? }
+                let (id, name) = (block.need("id", id)?, block.need("name", name)?);
+                input = block.raw("input")?.map(|raw| raw.get().to_owned());
+                if name == ANSWER_TOOL {
+                    input = input.or_else(|| Some("{}".to_owned()));
+                    self.shaped = true;
+                    PartStart::Text
+                } else {
+                    input = input.filter(|input| input != "{}");
+                    self.calls = true;
+                    PartStart::ToolCall { id, name }
+                }
             }
             // Blocks of the provider's own tools, and new ones: their pieces find no open block and are ignored.
             _ => return Ok(()),
         };
-        if self.open.len() >= MAX_OPEN {
-            return Err(Malformed { path: o.at("index"), message: format!("more than {MAX_OPEN} blocks are open") });
-        }
         let index = self.next;
         self.next += 1;
         out.push(Event::PartStart { index, part });
-        self.open.push(Block { index: server_index, part: index, input });
+        self.open = Some(Block { index: server_index, part: index, input });
         if let Some(text) = first.filter(|text| !text.is_empty()) {
             out.push(Event::Delta { index, text });
         }
+        out.extend(cited.into_iter().map(|citation| Event::Citation { index, citation }));
         Ok(())
     }
 
@@ -164,7 +175,7 @@ impl Decoder {
         let index = o.u64("index")?.unwrap_or(0);
         let delta = o.object("delta")?;
         let mut delta = o.need("delta", delta)?;
-        let Some(block) = self.open.iter_mut().find(|block| block.index == index) else { return Ok(()) };
+        let Some(block) = self.open.as_mut().filter(|block| block.index == index) else { return Ok(()) };
         let kind = delta.str("type")?;
         let member = match delta.need("type", kind)?.as_ref() {
             "text_delta" => "text",
@@ -173,6 +184,13 @@ impl Decoder {
             "signature_delta" => {
                 if let Some(signature) = delta.string("signature")? {
                     out.push(Event::Signature { index: block.part, signature });
+                }
+                return Ok(());
+            }
+            "citations_delta" => {
+                if let Some(raw) = delta.raw("citation")? {
+                    let citation = citation::decode(raw, delta.at("citation"))?;
+                    out.push(Event::Citation { index: block.part, citation });
                 }
                 return Ok(());
             }
@@ -185,9 +203,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn end(&mut self, index: u64, out: &mut Vec<Event>) {
-        let Some(at) = self.open.iter().position(|block| block.index == index) else { return };
-        let block = self.open.remove(at);
+    fn end(&mut self, out: &mut Vec<Event>) {
+        let Some(block) = self.open.take() else { return };
         out.extend(block.input.map(|text| Event::Delta { index: block.part, text }));
         out.push(Event::PartEnd { index: block.part });
     }

@@ -3,10 +3,10 @@
 //! Blocks of this format never overlap. A part that begins while another is open waits until that one ends; everything
 //! else goes out at once. The stop reason waits for the usage that shares its event.
 
-use super::{fault, response, usage};
+use super::{citation, fault, response, usage};
 use crate::format::{StreamContext, StreamEncode, fault as faults};
 use crate::framing::sse;
-use crate::ir::{Event, Fault, FaultKind, PartStart, StopReason, Usage};
+use crate::ir::{Citation, Event, Extra, Fault, FaultKind, PartStart, StopReason, Usage};
 use crate::json::{self, ObjectWriter};
 
 /// Bound on what waiting parts hold together.
@@ -22,7 +22,7 @@ pub(super) struct Encoder {
     next: u64,
     waiting: Vec<Waiting>,
     held: usize,
-    calls: bool,
+    said: response::Said,
     stop: Option<StopReason>,
     /// The event with the stop reason is out.
     stopped: bool,
@@ -38,6 +38,7 @@ struct Open {
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
+    Refusal,
     Thinking,
     Input,
 }
@@ -48,6 +49,7 @@ struct Waiting {
     start: PartStart,
     text: String,
     signature: Option<String>,
+    citations: Vec<Citation>,
     ended: bool,
 }
 
@@ -65,9 +67,10 @@ impl Encoder {
             o.object("message", |o| {
                 response::head(o, id, model);
                 o.array("content", |_| {});
-                o.literal("stop_reason", "null");
-                o.literal("stop_sequence", "null");
-                usage::write(o, &self.usage);
+                for name in ["stop_reason", "stop_sequence", "stop_details", "container"] {
+                    o.literal(name, "null");
+                }
+                usage::write(o, &self.usage, &Extra::default());
             });
         });
     }
@@ -76,7 +79,8 @@ impl Encoder {
         self.begin("", "", out);
         if self.open.is_some() {
             let start = start.clone();
-            self.waiting.push(Waiting { part, start, text: String::new(), signature: None, ended: false });
+            let (text, citations) = (String::new(), Vec::new());
+            self.waiting.push(Waiting { part, start, text, signature: None, citations, ended: false });
             return;
         }
         let mut kind = Kind::Text;
@@ -84,8 +88,12 @@ impl Encoder {
             o.u64("index", self.next);
             o.object("content_block", |o| match start {
                 PartStart::Text | PartStart::Refusal => {
+                    if *start == PartStart::Refusal {
+                        kind = Kind::Refusal;
+                    }
                     o.str("type", "text");
                     o.str("text", "");
+                    citation::write_all(o, &[]);
                 }
                 PartStart::Reasoning => {
                     kind = Kind::Thinking;
@@ -103,10 +111,11 @@ impl Encoder {
                     o.str("id", id);
                     o.str("name", name);
                     o.object("input", |_| {});
+                    response::caller(o);
                 }
             });
         });
-        self.calls |= matches!(kind, Kind::Input);
+        self.said.calls |= matches!(kind, Kind::Input);
         self.open = Some(Open { part, kind });
     }
 
@@ -124,9 +133,16 @@ impl Encoder {
                 return;
             }
         };
+        if matches!(kind, Kind::Refusal) {
+            let refusal = self.said.refusal.get_or_insert_default();
+            // Told once more at the end; a refusal is a sentence or two.
+            if refusal.len() < MAX_WAITING {
+                refusal.push_str(text);
+            }
+        }
         self.delta(out, |o| {
             let (name, member) = match kind {
-                Kind::Text => ("text_delta", "text"),
+                Kind::Text | Kind::Refusal => ("text_delta", "text"),
                 Kind::Thinking => ("thinking_delta", "thinking"),
                 Kind::Input => ("input_json_delta", "partial_json"),
             };
@@ -143,6 +159,20 @@ impl Encoder {
             });
         } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
             waiting.signature = Some(signature.to_owned());
+        }
+    }
+
+    fn citation(&mut self, part: usize, cited: &Citation, out: &mut Vec<u8>) {
+        if self.open.as_ref().is_some_and(|open| open.part == part) {
+            if citation::tellable(std::slice::from_ref(cited)).next().is_some() {
+                self.delta(out, |o| {
+                    o.str("type", "citations_delta");
+                    citation::write(o, "citation", cited);
+                });
+            }
+        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
+            self.held += 256;
+            waiting.citations.push(cited.clone());
         }
     }
 
@@ -172,7 +202,7 @@ impl Encoder {
     /// Lets waiting parts out, up to the first that is not complete: it goes on live.
     fn promote(&mut self, out: &mut Vec<u8>) {
         while self.open.is_none() && !self.waiting.is_empty() {
-            let Waiting { part, start, text, signature, ended } = self.waiting.remove(0);
+            let Waiting { part, start, text, signature, citations, ended } = self.waiting.remove(0);
             self.held = self.held.saturating_sub(text.len());
             self.start_part(part, &start, out);
             if !text.is_empty() {
@@ -181,6 +211,7 @@ impl Encoder {
             if let Some(signature) = signature {
                 self.signature(part, &signature, out);
             }
+            citations.iter().for_each(|cited| self.citation(part, cited, out));
             if ended {
                 self.close(out);
             }
@@ -198,8 +229,11 @@ impl Encoder {
             self.promote(out);
         }
         send(out, "message_delta", |o| {
-            o.object("delta", |o| response::stop(o, self.stop.as_ref(), self.calls));
-            usage::write(o, &self.usage);
+            o.object("delta", |o| {
+                response::stop(o, self.stop.as_ref(), &self.said, None);
+                o.literal("container", "null");
+            });
+            usage::write_last(o, &self.usage);
         });
     }
 
@@ -237,6 +271,7 @@ impl StreamEncode for Encoder {
                 }
             }
             Event::Stop(stop) => self.stop = Some(stop.clone()),
+            Event::Citation { index, citation } => self.citation(*index, citation, out),
             Event::Ping => send(out, "ping", |_| {}),
             Event::Fault(fault) => self.fail(fault, out),
             Event::Done => {

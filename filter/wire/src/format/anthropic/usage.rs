@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use crate::ir::Usage;
+use super::NAME;
+use crate::ir::{Extra, Usage};
 use crate::json::{Object, ObjectWriter};
 
 /// Counts as reported so far. A stream reports some at its start and some at its end.
@@ -16,9 +17,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Reads what is there and has the right type; counts are never worth failing an answer for.
-    pub(super) fn update(&mut self, raw: &RawValue) {
-        let Ok(mut o) = Object::of(raw, "usage") else { return };
+    /// Reads what is there and has the right type; counts are never worth failing an answer for. What is left is for the
+    /// format itself.
+    pub(super) fn update(&mut self, raw: &RawValue) -> Extra {
+        let Ok(mut o) = Object::of(raw, "usage") else { return Extra::default() };
         let mut count = |name, place: &mut Option<u64>| *place = o.u64(name).ok().flatten().or(*place);
         count("input_tokens", &mut self.fresh);
         count("output_tokens", &mut self.output);
@@ -27,6 +29,7 @@ impl Counts {
         if let Ok(Some(mut details)) = o.object("output_tokens_details") {
             self.thinking = details.u64("thinking_tokens").ok().flatten().or(self.thinking);
         }
+        o.rest(NAME)
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -41,20 +44,49 @@ impl Counts {
     }
 }
 
-/// Writes the member; the two counts the API always has are zero if nobody reported them.
-pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage) {
+/// Writes the member of a message: every member it has by its documentation, null where nobody said anything. The two
+/// counts that are never null are zero then. `extra` is the answer's.
+pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage, extra: &Extra) {
     o.object("usage", |o| {
-        let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
-        o.u64("input_tokens", usage.input.unwrap_or(0).saturating_sub(cached));
-        if let Some(written) = usage.cache_write {
-            o.u64("cache_creation_input_tokens", written);
+        counts(o, usage);
+        for name in ["cache_creation", "inference_geo", "server_tool_use", "service_tier"] {
+            nullable(o, name, extra.inner("usage"));
         }
-        if let Some(read) = usage.cache_read {
-            o.u64("cache_read_input_tokens", read);
-        }
-        o.u64("output_tokens", usage.output.unwrap_or(0));
-        if let Some(thinking) = usage.reasoning {
-            o.object("output_tokens_details", |details| details.u64("thinking_tokens", thinking));
-        }
+        o.inner(extra, NAME, "usage");
     });
+}
+
+/// Writes the member of the event that ends a message.
+pub(super) fn write_last(o: &mut ObjectWriter<'_>, usage: &Usage) {
+    o.object("usage", |o| {
+        counts(o, usage);
+        o.literal("server_tool_use", "null");
+    });
+}
+
+fn counts(o: &mut ObjectWriter<'_>, usage: &Usage) {
+    let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+    o.u64("input_tokens", usage.input.unwrap_or(0).saturating_sub(cached));
+    for (name, count) in
+        [("cache_creation_input_tokens", usage.cache_write), ("cache_read_input_tokens", usage.cache_read)]
+    {
+        match count {
+            Some(count) => o.u64(name, count),
+            None => o.literal(name, "null"),
+        }
+    }
+    o.u64("output_tokens", usage.output.unwrap_or(0));
+    match usage.reasoning {
+        Some(thinking) => o.object("output_tokens_details", |o| o.u64("thinking_tokens", thinking)),
+        None => o.literal("output_tokens_details", "null"),
+    }
+}
+
+/// A member that is always there, as this format once had it, or null.
+pub(super) fn nullable(o: &mut ObjectWriter<'_>, name: &'static str, extra: Option<&Extra>) {
+    let had = extra.and_then(|extra| extra.of(NAME).find(|(have, _)| *have == name));
+    match had {
+        Some((_, raw)) => o.raw(name, raw),
+        None => o.literal(name, "null"),
+    }
 }

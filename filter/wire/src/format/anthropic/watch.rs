@@ -15,32 +15,60 @@ pub(super) struct Watch {
     frames: Vec<Frame>,
     counts: Counts,
     done: bool,
+    content: bool,
+    skipped: u64,
 }
 
 impl Watch {
     fn read(&mut self) {
-        for frame in self.frames.drain(..) {
-            let data = frame.data.as_bytes();
-            // Most events are neither; looking is cheaper than parsing.
-            if memmem::find(data, b"\"usage\"").is_none() && memmem::find(data, b"\"message_stop\"").is_none() {
+        let mut frames = std::mem::take(&mut self.frames);
+        for frame in frames.drain(..) {
+            let data = frame.data.trim();
+            if self.done || data.is_empty() {
                 continue;
             }
-            let Ok(mut o) = Object::parse(data) else { continue };
-            let kind = o.str("type").ok().flatten();
-            let holder = match kind.as_deref() {
-                Some("message_stop") => {
-                    self.done = true;
-                    None
-                }
-                Some("message_start") => o.object("message").ok().flatten(),
-                Some("message_delta") => Some(o),
-                Some(_) | None => None,
-            };
-            if let Some(raw) = holder.and_then(|mut o| o.raw("usage").ok().flatten()) {
-                self.counts.update(raw);
+            if !(data.starts_with('{') && data.ends_with('}')) {
+                self.skipped += 1;
+                continue;
+            }
+            let has = |name: &str| memmem::find(data.as_bytes(), name.as_bytes()).is_some();
+            // Most events are neither; looking is cheaper than parsing.
+            if (has("\"usage\"") || has("\"message_stop\"") || (!self.content && has("\"content_block_")))
+                && self.event(data).is_none()
+            {
+                self.skipped += 1;
             }
         }
+        self.frames = frames;
     }
+
+    /// None if the event is garbled.
+    fn event(&mut self, data: &str) -> Option<()> {
+        let mut o = Object::parse(data.as_bytes()).ok()?;
+        let kind = o.str("type").ok()??;
+        let mut counted = None;
+        match kind.as_ref() {
+            "message_stop" => self.done = true,
+            "message_start" => counted = o.object("message").ok()?,
+            "message_delta" => counted = Some(o),
+            "content_block_start" => {
+                let mut block = o.object("content_block").ok()??;
+                let kind = block.str("type").ok()??;
+                self.content |= matches!(kind.as_ref(), "tool_use" | "redacted_thinking") || says(&mut block);
+            }
+            "content_block_delta" => self.content |= says(&mut o.object("delta").ok()??),
+            _ => {}
+        }
+        if let Some(raw) = counted.and_then(|mut o| o.raw("usage").ok().flatten()) {
+            self.counts.update(raw);
+        }
+        Some(())
+    }
+}
+
+/// A block or delta has text or thinking. A tool's input needs no look: its start was content already.
+fn says(o: &mut Object<'_>) -> bool {
+    ["text", "thinking"].iter().any(|name| o.str(name).ok().flatten().is_some_and(|text| !text.is_empty()))
 }
 
 impl StreamWatch for Watch {
@@ -52,6 +80,8 @@ impl StreamWatch for Watch {
 
     fn finish(&mut self, _: &mut Vec<u8>) {
         self.sse.finish(&mut self.frames);
+        // The last event may be cut off: then the stream is, which is not this event's fault.
+        self.frames.retain(|frame| Object::parse(frame.data.as_bytes()).is_ok());
         self.read();
     }
 
@@ -61,5 +91,13 @@ impl StreamWatch for Watch {
 
     fn done(&self) -> bool {
         self.done
+    }
+
+    fn content(&self) -> bool {
+        self.content
+    }
+
+    fn skipped(&self) -> u64 {
+        self.sse.skipped() + self.skipped
     }
 }

@@ -1,5 +1,7 @@
 //! The `error` member, both ways.
 
+use serde_json::value::RawValue;
+
 use crate::format::fault;
 use crate::ir::{Fault, FaultKind};
 use crate::json::{self, Object, ObjectWriter};
@@ -38,18 +40,50 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
         FaultKind::NotFound => ("invalid_request_error", Some("model_not_found")),
         FaultKind::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
         FaultKind::QuotaExceeded => ("insufficient_quota", Some("insufficient_quota")),
-        FaultKind::Internal | FaultKind::BadGateway | FaultKind::Overloaded => ("server_error", None),
+        FaultKind::Internal | FaultKind::BadGateway => ("server_error", None),
+        // Inside a stream there is no status to tell it from a failure.
+        FaultKind::Overloaded => ("service_unavailable_error", Some("server_is_overloaded")),
         FaultKind::Timeout => ("server_error", Some("timeout")),
     }
 }
 
 pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
-    let Ok(mut o) = Object::parse(body) else { return fault::bare(status) };
-    read(status, &mut o).unwrap_or_else(|| {
-        // Servers of this family that have no `error` object say it at the top.
-        let message = ["message", "detail", "error"].into_iter().find_map(|name| o.string(name).ok().flatten());
-        fault::of(status, FaultKind::of_status(status), message)
-    })
+    // Google's endpoint of this format puts its error into a list.
+    let items: Vec<&RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    let parsed = match items.first() {
+        Some(first) => Object::of(first, ""),
+        None => Object::parse(body),
+    };
+    let Ok(mut o) = parsed else { return fault::bare(status) };
+    read(status, &mut o).unwrap_or_else(|| bare(status, &mut o))
+}
+
+/// Servers of this family that have no `error` object say it at the top.
+fn bare(status: u16, o: &mut Object<'_>) -> Fault {
+    let names = ["message", "detail", "error", "errors", "title"];
+    let message = names.into_iter().find_map(|name| said(o.peek(name)?, 4));
+    let mut word = |name| o.string(name).ok().flatten();
+    let (code, kind, param) = (word("code"), word("type"), word("param"));
+    let of = |word: &Option<String>| kind_of(word.as_deref()?, status);
+    let mut fault = fault::of(status, of(&code).or(of(&kind)).unwrap_or(FaultKind::of_status(status)), message);
+    (fault.code, fault.param) = (code, param);
+    fault
+}
+
+/// The first words in what should be a message: some servers list what is wrong with each member.
+fn said(raw: &RawValue, depth: usize) -> Option<String> {
+    let inner = depth.checked_sub(1)?;
+    match json::kind(raw) {
+        "string" => json::text(raw, "").ok().map(String::from).filter(|text| !text.is_empty()),
+        "array" => json::array(raw, "").ok()?.into_iter().find_map(|item| said(item, inner)),
+        "object" => {
+            let members = json::members(raw);
+            let names = ["message", "msg", "detail", "error"];
+            let found = names.into_iter().filter_map(|name| members.iter().find(|(have, _)| have == name));
+            found.into_iter().find_map(|(_, value)| said(value, inner))
+        }
+        _ => None,
+    }
 }
 
 /// The fault in an object with an `error` member; `status` 0 if there is none but the error's own.
@@ -63,7 +97,12 @@ pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
     let status = if status == 0 { number.unwrap_or(0) } else { status };
     let words = [code.as_deref().unwrap_or_default(), kind.as_deref().unwrap_or_default()];
     let kind = words.iter().find_map(|word| kind_of(word, status)).unwrap_or_else(|| FaultKind::of_status(status));
-    let mut fault = fault::of(status, kind, word(&mut error, "message"));
+    let mut message = word(&mut error, "message").or_else(|| said(error.peek("message")?, 4));
+    if let Some(raw) = error.object("metadata").ok().flatten().and_then(|mut metadata| word(&mut metadata, "raw")) {
+        // OpenRouter's own message says only that somebody else failed.
+        message = Some(message.map_or(raw.clone(), |message| format!("{message}: {raw}")));
+    }
+    let mut fault = fault::of(status, kind, message);
     fault.param = param;
     fault.code = code;
     Some(fault)
@@ -72,14 +111,27 @@ pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
 /// What a `code` or `type` says beyond the status.
 fn kind_of(word: &str, status: u16) -> Option<FaultKind> {
     match word {
-        "insufficient_quota" | "billing_hard_limit_reached" => Some(FaultKind::QuotaExceeded),
+        "insufficient_quota"
+        | "billing_hard_limit_reached"
+        | "billing_not_active"
+        | "insufficient_balance"
+        // Moonshot's and Zhipu's.
+        | "exceeded_current_quota_error"
+        | "1113" => Some(FaultKind::QuotaExceeded),
         // The rest only where no status speaks, thus inside a stream.
         _ if status != 0 => None,
         "rate_limit_exceeded" | "rate_limit_error" | "tokens" | "requests" => Some(FaultKind::RateLimited),
         "invalid_api_key" | "authentication_error" => Some(FaultKind::Authentication),
         "model_not_found" => Some(FaultKind::NotFound),
-        "invalid_request_error" => Some(FaultKind::InvalidRequest),
-        "overloaded" | "overloaded_error" | "service_unavailable" => Some(FaultKind::Overloaded),
+        "invalid_request_error" | "context_length_exceeded" => Some(FaultKind::InvalidRequest),
+        "permission_denied" | "permission_error" => Some(FaultKind::Permission),
+        "timeout" => Some(FaultKind::Timeout),
+        "overloaded"
+        | "overloaded_error"
+        | "server_is_overloaded"
+        | "service_unavailable"
+        | "service_unavailable_error"
+        | "slow_down" => Some(FaultKind::Overloaded),
         _ => None,
     }
 }

@@ -3,105 +3,146 @@
 //! One turn becomes one message, except that each tool result is a message of its own, before the rest of its turn:
 //! this API wants results right after the calls.
 
-use super::NAME;
-use crate::format::loss::Noted;
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{Compatible, NAME, quirk};
+use crate::format::loss::{Noted, Place};
 use crate::format::media;
-use crate::ir::{Media, MediaSource, Part, Request, Role, Turn};
+use crate::ir::{Extra, Media, MediaSource, Part, Request, Role, Turn};
 use crate::json::{ArrayWriter, ObjectWriter};
 
-pub(super) fn turns(messages: &mut ArrayWriter<'_>, request: &Request, noted: &mut Noted<'_>) {
+pub(super) fn turns(messages: &mut ArrayWriter<'_>, request: &Request, dialect: &Compatible, noted: &mut Noted<'_>) {
     for (i, turn) in request.turns.iter().enumerate() {
         noted.extra(&|n| n.turn_path(i), &turn.extra);
         match turn.role {
-            Role::System => system(messages, i, turn, noted),
-            Role::Assistant => assistant(messages, i, turn, noted),
-            Role::User | Role::Tool => user(messages, i, turn, noted),
+            Role::System => system(messages, i, turn, dialect, noted),
+            Role::Assistant => assistant(messages, i, turn, dialect, noted),
+            Role::User | Role::Tool => user(messages, i, turn, dialect, noted),
         }
+    }
+    if let Some((last, Turn { role: Role::Assistant, .. })) = request.turns.iter().enumerate().next_back()
+        && !noted.same_format()
+    {
+        // Elsewhere the answer goes on where this message ends. Here it begins anew.
+        noted.turn(last, "content");
     }
 }
 
-/// A part of a turn with its number there.
-type Numbered<'a> = (usize, &'a Part);
+/// A part and where it is, for naming losses.
+type Placed<'a> = (Place, &'a Part);
 
-fn system(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, noted: &mut Noted<'_>) {
-    let parts: Vec<Numbered<'_>> = turn.parts.iter().enumerate().collect();
+fn placed(i: usize, turn: &Turn) -> impl Iterator<Item = Placed<'_>> {
+    turn.parts.iter().enumerate().map(move |(j, part)| (Place::new(i, j), part))
+}
+
+fn system(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, dialect: &Compatible, noted: &mut Noted<'_>) {
+    let parts: Vec<Placed<'_>> = placed(i, turn).collect();
+    if !noted.same_format() && !turn.parts.iter().any(carries) {
+        // It set effort or tools from here on, which this API cannot, and says nothing.
+        return parts.iter().for_each(|(at, _)| noted.part(*at, ""));
+    }
     messages.object(|o| {
         if turn.extra.spelling_of(NAME, "role").is_none() {
             o.str("role", "system");
         }
-        content(o, i, &parts, "\n\n", noted);
+        content(o, &parts, None, "\n\n", dialect, noted);
         o.extra(&turn.extra, NAME);
     });
 }
 
-fn user(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, noted: &mut Noted<'_>) {
+fn user(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, dialect: &Compatible, noted: &mut Noted<'_>) {
     let (results, mut rest): (Vec<_>, Vec<_>) =
-        turn.parts.iter().enumerate().partition(|(_, part)| matches!(part, Part::ToolResult { .. }));
-    let mut moved: Vec<Numbered<'_>> = Vec::new();
-    for (j, part) in &results {
+        placed(i, turn).partition(|(_, part)| matches!(part, Part::ToolResult { .. }));
+    let mut moved: Vec<Placed<'_>> = Vec::new();
+    for (at, part) in &results {
         let Part::ToolResult { id, content: inside, is_error, extra } = part else { continue };
-        noted.extra(&|n| n.part_path(i, *j), extra);
         if *is_error {
-            noted.part(i, *j, "is_error");
+            noted.part(*at, "is_error");
         }
-        let all = inside.iter().map(|part| (*j, part));
-        let (media, inside): (Vec<_>, Vec<_>) =
+        let all = inside.iter().enumerate().map(|(k, part)| (at.inside(k), part));
+        let (media, inside): (Vec<Placed<'_>>, Vec<Placed<'_>>) =
             all.partition(|(_, part)| !noted.same_format() && matches!(part, Part::Image(_) | Part::Document(_)));
         moved.extend(media);
+        // This API has no mark for failed tools, so their words say it.
+        let mark = Part::Text { text: "Error:".to_owned(), citations: Vec::new(), extra: Extra::default() };
+        let marked = is_error.then_some((*at, &mark));
+        let inside: Vec<Placed<'_>> = marked.into_iter().chain(inside).collect();
+        // The marker of the result becomes that of its last text, which a message of this API has one on.
+        let text = inside.iter().any(|(_, part)| matches!(part, Part::Text { .. }));
+        let marker = quirk::marker(dialect, extra).filter(|_| text);
+        let lost = if marker.is_some() { quirk::unmarked(dialect, extra) } else { Cow::Borrowed(extra) };
+        noted.extra(&|n| n.part_path(*at), &lost);
         messages.object(|o| {
-            o.str("role", "tool");
-            o.str("tool_call_id", id);
-            content(o, i, &inside, "\n\n", noted);
+            // The deprecated function messages have another role, which comes with its spelling, and no id.
+            if turn.extra.spelling_of(NAME, "role").is_none() {
+                o.str("role", "tool");
+                o.str("tool_call_id", id);
+            }
+            content(o, &inside, marker, "\n\n", dialect, noted);
             if turn.role == Role::Tool {
                 o.extra(&turn.extra, NAME);
             }
         });
     }
     // Tool messages hold text only; their images follow as the user's.
-    for (j, _) in &moved {
-        noted.part(i, *j, "content");
-    }
+    moved.iter().for_each(|(at, _)| noted.part(*at, ""));
     rest.splice(0..0, moved);
     if !rest.is_empty() || results.is_empty() {
         messages.object(|o| {
             o.str("role", "user");
-            content(o, i, &rest, "\n\n", noted);
+            content(o, &rest, None, "\n\n", dialect, noted);
             o.extra(&turn.extra, NAME);
         });
     }
 }
 
-fn assistant(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, noted: &mut Noted<'_>) {
+fn assistant(messages: &mut ArrayWriter<'_>, i: usize, turn: &Turn, dialect: &Compatible, noted: &mut Noted<'_>) {
     let mut said = Vec::new();
     let mut calls = Vec::new();
+    let mut refusal: Option<String> = None;
     messages.object(|o| {
         o.str("role", "assistant");
-        for (j, part) in turn.parts.iter().enumerate() {
+        for (at, part) in placed(i, turn) {
             match part {
-                Part::ToolCall { .. } => calls.push((j, part)),
-                Part::Refusal(text) => o.str("refusal", text),
-                Part::Reasoning { text, .. } if noted.same_format() => o.str("reasoning_content", text),
-                Part::Reasoning { .. } => noted.part(i, j, ""),
+                Part::ToolCall { .. } => calls.push((at, part)),
+                // They come with the spellings.
+                Part::Refusal(_) | Part::Reasoning { .. } if noted.same_format() => {}
+                Part::Refusal(text) => refusal.get_or_insert_with(String::new).push_str(text),
+                Part::Reasoning { .. } => {}
                 Part::Text { .. }
                 | Part::Image(_)
                 | Part::Document(_)
                 | Part::ToolResult { .. }
                 | Part::Opaque { .. } => {
-                    said.push((j, part));
+                    said.push((at, part));
                 }
             }
         }
-        if !said.is_empty() {
+        if let Some(text) = &refusal {
+            o.str("refusal", text);
+        }
+        if !noted.same_format() {
+            quirk::memory(o, dialect.memory, i, turn, noted);
+        }
+        let spelled = |name| turn.extra.spelling_of(NAME, name).is_some_and(|raw| raw.get() != "null");
+        if spelled("content") {
+            // It holds a refusal in its list, or nothing.
+        } else if !said.is_empty() {
             // Blocks of one answer continue each other.
-            content(o, i, &said, "", noted);
+            content(o, &said, None, "", dialect, noted);
         } else if !noted.same_format() {
             o.literal("content", if calls.is_empty() { "\"\"" } else { "null" });
         }
+        if spelled("function_call") {
+            calls.retain(|(_, part)| matches!(part, Part::ToolCall { extra, .. } if !extra.format.is_empty()));
+        }
         if !calls.is_empty() {
             o.array("tool_calls", |a| {
-                for (j, part) in &calls {
+                for (at, part) in &calls {
                     if let Part::ToolCall { extra, .. } = part {
-                        noted.extra(&|n| n.part_path(i, *j), extra);
+                        noted.extra(&|n| n.part_path(*at), extra);
                     }
                     a.object(|o| tool_call(o, part));
                 }
@@ -118,7 +159,10 @@ pub(super) fn tool_call(o: &mut ObjectWriter<'_>, part: &Part) {
         o.str("type", "function");
         o.object("function", |function| {
             function.str("name", name);
-            function.str("arguments", arguments);
+            let inner = extra.inner("function").and_then(|inner| inner.spelling_of(NAME, "arguments"));
+            if inner.is_none_or(|raw| raw.get() == "null") {
+                function.str("arguments", arguments);
+            }
             function.inner(extra, NAME, "function");
         });
     }
@@ -126,32 +170,75 @@ pub(super) fn tool_call(o: &mut ObjectWriter<'_>, part: &Part) {
 }
 
 /// The `content` member: a string where it can be one. Texts of another format are joined by `glue`, since not every
-/// server takes lists.
-fn content(o: &mut ObjectWriter<'_>, i: usize, parts: &[Numbered<'_>], glue: &str, noted: &mut Noted<'_>) {
+/// server takes lists. `outer` is a cache marker for the last of the texts.
+fn content(
+    o: &mut ObjectWriter<'_>,
+    parts: &[Placed<'_>],
+    outer: Option<&RawValue>,
+    glue: &str,
+    dialect: &Compatible,
+    noted: &mut Noted<'_>,
+) {
     let own = noted.same_format();
     if own && parts.is_empty() {
         // It was absent, or its spelling (`null`, an empty list) comes with the other members.
         return;
     }
     let (parts, lost): (Vec<_>, Vec<_>) = parts.iter().copied().partition(|(_, part)| own || carries(part));
-    lost.into_iter().for_each(|(j, _)| noted.part(i, j, ""));
+    lost.into_iter().for_each(|(at, _)| noted.part(at, ""));
+    let last = parts.iter().rposition(|(_, part)| matches!(part, Part::Text { .. }));
+    let marker = |k: usize, extra| quirk::marker(dialect, extra).or(outer.filter(|_| last == Some(k)));
     let mut texts = Vec::new();
-    for (_, part) in &parts {
-        if let Part::Text { text, extra } = part
+    for (k, (at, part)) in parts.iter().enumerate() {
+        if let Part::Text { citations, .. } = part
+            && !own
+            && !citations.is_empty()
+        {
+            // Messages sent to this API have no place for them.
+            noted.citations(*at);
+        }
+        if let Part::Text { text, extra, .. } = part
             && (!own || (extra.format.is_empty() && parts.len() == 1))
+            && marker(k, extra).is_none()
         {
             texts.push(text.as_str());
         }
     }
     if texts.len() == parts.len() {
-        for (j, part) in &parts {
+        for (at, part) in &parts {
             if let Part::Text { extra, .. } = part {
-                noted.extra(&|n| n.part_path(i, *j), extra);
+                noted.extra(&|n| n.part_path(*at), extra);
             }
         }
         return o.str("content", &texts.join(glue));
     }
-    o.array("content", |a| parts.iter().for_each(|(j, part)| write_part(a, i, *j, part, noted)));
+    o.array("content", |a| {
+        for (k, (at, part)) in parts.iter().enumerate() {
+            match part {
+                Part::Text { text, extra, .. } => {
+                    noted.extra(&|n| n.part_path(*at), &quirk::unmarked(dialect, extra));
+                    a.object(|o| {
+                        o.str("type", "text");
+                        o.str("text", text);
+                        if let Some(marker) = marker(k, extra) {
+                            o.raw("cache_control", marker);
+                        }
+                        o.extra(extra, NAME);
+                    });
+                }
+                Part::Image(media) => image(a, *at, media, noted),
+                Part::Document(media) => document(a, *at, media, noted),
+                Part::Opaque { format, json } if *format == NAME => a.raw(json),
+                Part::Refusal(text) => a.object(|o| {
+                    o.str("type", "text");
+                    o.str("text", text);
+                }),
+                Part::Opaque { .. } | Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Reasoning { .. } => {
+                    noted.part(*at, "");
+                }
+            }
+        }
+    });
 }
 
 /// A part of another format that a content list has an item for.
@@ -165,32 +252,9 @@ fn carries(part: &Part) -> bool {
     }
 }
 
-fn write_part(a: &mut ArrayWriter<'_>, i: usize, j: usize, part: &Part, noted: &mut Noted<'_>) {
-    match part {
-        Part::Text { text, extra } => {
-            noted.extra(&|n| n.part_path(i, j), extra);
-            a.object(|o| {
-                o.str("type", "text");
-                o.str("text", text);
-                o.extra(extra, NAME);
-            });
-        }
-        Part::Image(media) => image(a, i, j, media, noted),
-        Part::Document(media) => document(a, i, j, media, noted),
-        Part::Opaque { format, json } if *format == NAME => a.raw(json),
-        Part::Refusal(text) => a.object(|o| {
-            o.str("type", "text");
-            o.str("text", text);
-        }),
-        Part::Opaque { .. } | Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Reasoning { .. } => {
-            noted.part(i, j, "");
-        }
-    }
-}
-
-fn image(a: &mut ArrayWriter<'_>, i: usize, j: usize, image: &Media, noted: &mut Noted<'_>) {
-    let Some(url) = media::to_url(&image.source) else { return noted.part(i, j, "") };
-    noted.extra(&|n| n.part_path(i, j), &image.extra);
+fn image(a: &mut ArrayWriter<'_>, at: Place, image: &Media, noted: &mut Noted<'_>) {
+    let Some(url) = media::to_url(&image.source) else { return noted.part(at, "") };
+    noted.extra(&|n| n.part_path(at), &image.extra);
     a.object(|o| {
         o.str("type", "image_url");
         if image.extra.spelling_of(NAME, "image_url").is_some_and(|raw| crate::json::kind(raw) == "string") {
@@ -205,9 +269,9 @@ fn image(a: &mut ArrayWriter<'_>, i: usize, j: usize, image: &Media, noted: &mut
     });
 }
 
-fn document(a: &mut ArrayWriter<'_>, i: usize, j: usize, file: &Media, noted: &mut Noted<'_>) {
+fn document(a: &mut ArrayWriter<'_>, at: Place, file: &Media, noted: &mut Noted<'_>) {
     let own = noted.same_format();
-    noted.extra(&|n| n.part_path(i, j), &file.extra);
+    noted.extra(&|n| n.part_path(at), &file.extra);
     a.object(|o| {
         o.str("type", "file");
         o.object("file", |inner| {
@@ -215,7 +279,7 @@ fn document(a: &mut ArrayWriter<'_>, i: usize, j: usize, file: &Media, noted: &m
                 Some(name) => inner.str("filename", name),
                 None if own => {}
                 // Required with inline bytes.
-                None => inner.str("filename", "document.pdf"),
+                None => inner.str("filename", file_name(&file.source)),
             }
             match &file.source {
                 MediaSource::FileId(id) => inner.str("file_id", id),
@@ -227,4 +291,11 @@ fn document(a: &mut ArrayWriter<'_>, i: usize, j: usize, file: &Media, noted: &m
         });
         o.extra(&file.extra, NAME);
     });
+}
+
+fn file_name(source: &MediaSource) -> &'static str {
+    match source {
+        MediaSource::Base64 { media_type, .. } if media_type == "application/pdf" => "document.pdf",
+        MediaSource::Base64 { .. } | MediaSource::Url(_) | MediaSource::FileId(_) => "document",
+    }
 }

@@ -5,22 +5,33 @@
 //! Decision: servers that deviate are values of [`Compatible`], a closed list of flags. Rejected: a format per vendor,
 //! which would repeat nine tenths of this one.
 
+mod annotation;
+mod arguments;
+mod cut;
 mod fault;
+mod mend;
+mod message_decode;
 mod message_encode;
+mod quirk;
+mod reasoning;
 mod request_decode;
 mod request_encode;
 mod response;
 mod stream_decode;
 mod stream_encode;
+mod strict;
+mod tool_decode;
 mod usage;
 mod watch;
 
+pub use quirk::{Ask, COMMON_EFFORTS, Compatible, Memory};
+
 use crate::format::{
-    Inbound, Malformed, Outbound, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+    Inbound, Malformed, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
 };
 use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
 use crate::json::{self, Object};
-use crate::scan::{Edit, Scan};
+use crate::scan::{Edit, Scan, quoted};
 
 /// The format's name.
 pub const NAME: &str = "openai_chat";
@@ -29,18 +40,30 @@ pub const NAME: &str = "openai_chat";
 #[derive(Debug, Clone, Copy)]
 pub struct OpenAiChat;
 
-/// A server that speaks the format with deviations; a closed list.
-#[derive(Debug, Clone, Copy)]
-pub struct Compatible {
-    /// Knows `stream_options`. Those that do not send usage unasked.
-    pub stream_options: bool,
-    /// Knows `max_completion_tokens`, the newer name of `max_tokens`.
-    pub max_completion_tokens: bool,
-    /// Takes `user`, `seed` and `reasoning_effort`. Those that do not refuse a request that holds them.
-    pub extensions: bool,
-}
+const OPENAI: Compatible = Compatible::OPENAI;
 
-const OPENAI: Compatible = Compatible { stream_options: true, max_completion_tokens: true, extensions: true };
+static SPELLING: Spelling = Spelling {
+    system: None,
+    one_list: false,
+    reasoning: &reasoning::MEMBERS,
+    annotations: Some("annotations"),
+    fields: &[
+        ("effort", "reasoning"),
+        ("effort", "reasoning_effort"),
+        ("max_tokens", "max_tokens"),
+        ("max_tokens", "max_completion_tokens"),
+        ("output", "response_format"),
+        ("output_strict", "response_format.json_schema.strict"),
+        ("parallel_tools", "parallel_tool_calls"),
+        ("reasoning", "reasoning"),
+        ("reasoning", "thinking"),
+        ("reasoning", "reasoning_effort"),
+        ("strict", "function.strict"),
+        ("user", "safety_identifier"),
+        ("user", "user"),
+        ("web_search", "web_search_options"),
+    ],
+};
 
 impl Inbound for OpenAiChat {
     fn name(&self) -> &'static str {
@@ -53,6 +76,14 @@ impl Inbound for OpenAiChat {
             "/v1/models" | "/openai/v1/models" => Some(Operation::ListModels),
             _ => None,
         }
+    }
+
+    fn home(&self) -> Option<&'static str> {
+        Some("api.openai.com")
+    }
+
+    fn spelling(&self) -> &'static Spelling {
+        &SPELLING
     }
 
     /// None: everything this format says is in the body. `openai-organization` and `openai-project` choose who pays for
@@ -69,9 +100,10 @@ impl Inbound for OpenAiChat {
         response::encode(response, context)
     }
 
-    /// 529 is Anthropic's; clients of this format know 503.
+    /// 529 and 402 are Anthropic's; clients of this format know 503 and 429.
     fn status(&self, fault: &Fault) -> u16 {
-        if fault.kind == FaultKind::Overloaded { FaultKind::Overloaded.status() } else { fault.status }
+        let ours = matches!(fault.kind, FaultKind::Overloaded | FaultKind::QuotaExceeded);
+        if ours { fault.kind.status() } else { fault.status }
     }
 
     fn encode_fault(&self, fault: &Fault) -> Vec<u8> {
@@ -106,10 +138,11 @@ impl Outbound for Compatible {
         NAME
     }
 
-    fn path(&self, operation: Operation) -> &'static str {
+    fn path(&self, operation: Operation) -> Option<&'static str> {
         match operation {
-            Operation::Chat => "/chat/completions",
-            Operation::ListModels => "/models",
+            Operation::Chat => Some("/chat/completions"),
+            Operation::CountTokens => None,
+            Operation::ListModels => Some("/models"),
         }
     }
 
@@ -118,7 +151,7 @@ impl Outbound for Compatible {
     }
 
     fn encode_request(&self, request: &Request, model: &str, losses: &mut Losses) -> Vec<u8> {
-        request_encode::encode(request, model, *self, losses)
+        request_encode::encode(request, model, self, losses)
     }
 
     fn edits(&self, scan: &Scan, model: &str) -> Vec<Edit> {
@@ -135,8 +168,20 @@ impl Outbound for Compatible {
             strip.extend(&scan.max_tokens_at);
             edits.push(Edit { range: newer.name.clone(), with: b"\"max_tokens\"".to_vec() });
         }
+        if let Some(seed) = scan.aside("seed").filter(|_| self.seed != "seed") {
+            edits.push(Edit { range: seed.name.clone(), with: quoted(self.seed).into_bytes() });
+        }
+        strip.extend(self.refuses.iter().filter_map(|name| scan.aside(name)));
         edits.extend(same_format_edits(scan, model, &strip));
         edits
+    }
+
+    fn particular(&self, _scan: &Scan) -> bool {
+        mend::is_particular(self)
+    }
+
+    fn mend(&self, scan: &Scan, body: &[u8], losses: &mut Losses) -> Vec<Edit> {
+        mend::mend(self, scan, body, losses)
     }
 
     fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed> {
@@ -166,7 +211,7 @@ impl Outbound for OpenAiChat {
         NAME
     }
 
-    fn path(&self, operation: Operation) -> &'static str {
+    fn path(&self, operation: Operation) -> Option<&'static str> {
         OPENAI.path(operation)
     }
 

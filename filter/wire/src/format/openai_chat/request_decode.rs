@@ -2,13 +2,21 @@
 //!
 //! Does not: check what only the provider can know (models, ranges, which tools exist).
 
-use serde_json::value::RawValue;
-
-use super::NAME;
-use crate::format::Malformed;
-use crate::format::media;
-use crate::ir::{Extra, Media, MediaSource, Output, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice, Turn};
+use super::{NAME, message_decode, tool_decode};
+use crate::format::{Malformed, take_fallbacks};
+use crate::ir::{Extra, Output, Reasoning, Request, Sampling, ServiceTier};
 use crate::json::{self, Object};
+
+/// Members that say, with this value, what would be so without them: no loss where they cannot go.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("logit_bias", "{}"),
+    ("logprobs", "false"),
+    ("metadata", "{}"),
+    ("modalities", r#"["text"]"#),
+    ("store", "false"),
+    ("top_logprobs", "0"),
+    ("verbosity", r#""medium""#),
+];
 
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut o = Object::parse(body)?;
@@ -18,9 +26,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut request = Request {
         model: o.need("model", model)?,
         stream: flag(&mut o, "stream")?,
-        turns: turns(o.need("messages", messages)?)?,
-        tools: tools(&mut o)?,
-        tool_choice: tool_choice(&mut o)?,
+        turns: message_decode::turns(o.need("messages", messages)?)?,
+        tools: tool_decode::tools(&mut o)?,
+        tool_choice: tool_decode::choice(&mut o)?,
         parallel_tools: o.bool("parallel_tool_calls")?,
         sampling: Sampling {
             temperature: o.number("temperature")?,
@@ -33,17 +41,27 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
         max_tokens: max_tokens(&mut o)?,
         stop: stop(&mut o)?,
         output,
-        user: o.string("user")?,
+        reasoning: reasoning(&mut o)?,
+        user: user(&mut o)?,
+        service_tier: service_tier(&mut o)?,
         n: o.u64("n")?,
         ..Request::default()
     };
-    if let Some(effort) = o.string("reasoning_effort")? {
-        request.reasoning = Some(if effort == "none" { Reasoning::Off } else { Reasoning::Effort(effort) });
-    }
     let mut options = o.object("stream_options")?;
     if let Some(options) = &mut options {
         request.stream_usage = flag(options, "include_usage")?;
+        if options.peek("include_obfuscation").is_some_and(|raw| raw.get() == "false") {
+            // Nobody else pads chunks.
+            options.spell("include_obfuscation");
+        }
     }
+    for (name, default) in DEFAULTS {
+        let same = |raw: &str| raw.chars().filter(|c| !c.is_whitespace()).eq(default.chars());
+        if o.peek(name).is_some_and(|raw| same(raw.get())) {
+            o.spell(name);
+        }
+    }
+    take_fallbacks(&mut o)?;
     request.extra = o.rest(NAME);
     if let Some(options) = options {
         request.extra.nest("stream_options", options.rest(NAME));
@@ -108,201 +126,59 @@ fn output(o: &mut Object<'_>) -> Result<(Option<Output>, Extra), Malformed> {
     Ok(nothing)
 }
 
-fn tool_choice(o: &mut Object<'_>) -> Result<Option<ToolChoice>, Malformed> {
-    let path = o.at("tool_choice");
-    let Some(raw) = o.raw("tool_choice")? else { return Ok(None) };
-    match json::text(raw, path.as_str()).as_deref() {
-        Ok("auto") => return Ok(Some(ToolChoice::Auto)),
-        Ok("none") => return Ok(Some(ToolChoice::None)),
-        // Mistral's word for it.
-        Ok("any") => {
-            o.spell("tool_choice");
-            return Ok(Some(ToolChoice::Required));
-        }
-        Ok("required") => return Ok(Some(ToolChoice::Required)),
-        Ok(_) => {}
-        Err(_) => {
-            let mut choice = Object::of(raw, path)?;
-            if choice.str("type")?.as_deref() == Some("function") {
-                let function = choice.object("function")?;
-                let mut function = choice.need("function", function)?;
-                let name = function.string("name")?;
-                return Ok(Some(ToolChoice::Named(function.need("name", name)?)));
-            }
-        }
+/// How much to think: this API's word for it, else what OpenRouter (`reasoning`) or DeepSeek and Zhipu (`thinking`) made
+/// of it.
+fn reasoning(o: &mut Object<'_>) -> Result<Option<Reasoning>, Malformed> {
+    if let Some(effort) = o.string("reasoning_effort")? {
+        return Ok(Some(effort_of(effort)));
     }
-    o.put_back("tool_choice");
+    for name in ["reasoning", "thinking"] {
+        let Some(raw) = o.raw(name)? else { continue };
+        let found = Object::of(raw, name).ok().and_then(|mut inner| {
+            let (kind, enabled) = (inner.string("type").ok()?, inner.bool("enabled").ok()?);
+            let (effort, budget) = (inner.string("effort").ok()?, inner.u64("max_tokens").ok()?);
+            let reasoning = match (effort, budget, kind.as_deref(), enabled) {
+                (Some(effort), None, None, None | Some(true)) => effort_of(effort),
+                (None, Some(tokens), None, None | Some(true)) => Reasoning::Budget(tokens),
+                (None, None, Some("enabled"), None) | (None, None, None, Some(true)) => Reasoning::Auto,
+                (None, None, Some("disabled"), None) | (None, None, None, Some(false)) => Reasoning::Off,
+                _ => return None,
+            };
+            inner.is_empty().then_some(reasoning)
+        });
+        if found.is_some() {
+            o.spell(name);
+            return Ok(found);
+        }
+        o.put_back(name);
+    }
     Ok(None)
 }
 
-fn tools(o: &mut Object<'_>) -> Result<Vec<Tool>, Malformed> {
-    let Some(items) = o.array("tools")? else { return Ok(Vec::new()) };
-    if items.is_empty() {
-        o.spell("tools");
-    }
-    items.into_iter().enumerate().map(|(i, item)| tool(Object::of(item, format!("tools[{i}]"))?)).collect()
+fn effort_of(word: String) -> Reasoning {
+    if word == "none" { Reasoning::Off } else { Reasoning::Effort(word) }
 }
 
-fn tool(mut o: Object<'_>) -> Result<Tool, Malformed> {
-    let kind = o.str("type")?;
-    if kind.is_some_and(|kind| kind != "function") {
-        // A tool the provider runs itself: its own format gets it back whole.
-        o.put_back("type");
-        return Ok(Tool { name: String::new(), description: None, schema: None, strict: None, extra: o.rest(NAME) });
+/// `user`, or the member that took its place for telling end users apart.
+fn user(o: &mut Object<'_>) -> Result<Option<String>, Malformed> {
+    if let Some(user) = o.string("user")? {
+        return Ok(Some(user));
     }
-    let function = o.object("function")?;
-    let mut function = o.need("function", function)?;
-    let name = function.string("name")?;
-    let mut tool = Tool {
-        name: function.need("name", name)?,
-        description: function.string("description")?,
-        schema: function.raw("parameters")?.map(ToOwned::to_owned),
-        strict: function.bool("strict")?,
-        extra: o.rest(NAME),
+    let user = o.string("safety_identifier")?;
+    o.spell("safety_identifier");
+    Ok(user)
+}
+
+fn service_tier(o: &mut Object<'_>) -> Result<Option<ServiceTier>, Malformed> {
+    let tier = match o.str("service_tier")?.as_deref() {
+        Some("auto") => ServiceTier::Auto,
+        Some("default") => ServiceTier::Standard,
+        // Prices and speeds that only their own provider has.
+        Some(_) => {
+            o.put_back("service_tier");
+            return Ok(None);
+        }
+        None => return Ok(None),
     };
-    tool.extra.nest("function", function.rest(NAME));
-    Ok(tool)
-}
-
-fn turns(messages: Vec<&RawValue>) -> Result<Vec<Turn>, Malformed> {
-    messages.into_iter().enumerate().map(|(i, raw)| turn(Object::of(raw, format!("messages[{i}]"))?)).collect()
-}
-
-fn turn(mut o: Object<'_>) -> Result<Turn, Malformed> {
-    let role = o.str("role")?;
-    let role = match o.need("role", role)?.as_ref() {
-        "system" => Role::System,
-        "developer" => {
-            o.spell("role");
-            Role::System
-        }
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        "tool" => Role::Tool,
-        other => {
-            let message = format!("found {other:?}, expected system, developer, user, assistant or tool");
-            return Err(Malformed { path: o.at("role"), message });
-        }
-    };
-    let path = o.at("content");
-    let mut parts = match o.raw("content")? {
-        Some(raw) => content(raw, path)?,
-        None => Vec::new(),
-    };
-    if parts.is_empty() {
-        o.spell("content");
-    }
-    match role {
-        Role::Tool => {
-            let id = o.string("tool_call_id")?;
-            let id = o.need("tool_call_id", id)?;
-            parts = vec![Part::ToolResult { id, content: parts, is_error: false, extra: Extra::default() }];
-        }
-        Role::Assistant => {
-            if let Some(text) = o.string("reasoning_content")? {
-                parts.insert(0, Part::Reasoning { text, signature: None, redacted: false });
-            }
-            if let Some(text) = o.string("refusal")? {
-                parts.push(Part::Refusal(text));
-            }
-            let calls = o.array("tool_calls")?.unwrap_or_default();
-            if calls.is_empty() {
-                o.spell("tool_calls");
-            }
-            let path = o.at("tool_calls");
-            for (i, raw) in calls.into_iter().enumerate() {
-                parts.push(tool_call(Object::of(raw, format!("{path}[{i}]"))?)?);
-            }
-        }
-        Role::System | Role::User => {}
-    }
-    Ok(Turn { role, parts, extra: o.rest(NAME) })
-}
-
-pub(super) fn tool_call(mut o: Object<'_>) -> Result<Part, Malformed> {
-    let id = o.string("id")?.unwrap_or_default();
-    let kind = o.string("type")?;
-    if let Some("custom") = kind.as_deref() {
-        // Free text instead of JSON: wrapped, so that call and result stay a pair in formats that know only JSON.
-        let custom = o.object("custom")?;
-        let mut custom = o.need("custom", custom)?;
-        let (name, input) = (custom.string("name")?.unwrap_or_default(), custom.string("input")?.unwrap_or_default());
-        o.put_back("type");
-        o.put_back("custom");
-        let arguments = format!(r#"{{"input":{}}}"#, crate::scan::quoted(&input));
-        return Ok(Part::ToolCall { id, name, arguments, extra: o.rest(NAME) });
-    }
-    let function = o.object("function")?;
-    let mut function = o.need("function", function)?;
-    let name = function.string("name")?;
-    let name = function.need("name", name)?;
-    let arguments = function.string("arguments")?.unwrap_or_default();
-    let mut extra = o.rest(NAME);
-    extra.nest("function", function.rest(NAME));
-    Ok(Part::ToolCall { id, name, arguments, extra })
-}
-
-fn content(raw: &RawValue, path: String) -> Result<Vec<Part>, Malformed> {
-    match json::kind(raw) {
-        "string" => {
-            let text = json::text(raw, path)?.into_owned();
-            Ok(vec![Part::Text { text, extra: Extra::default() }])
-        }
-        "array" => {
-            let items = json::array(raw, path.as_str())?.into_iter().enumerate();
-            items.map(|(i, item)| part(item, format!("{path}[{i}]"))).collect()
-        }
-        _ => Err(Malformed::expected(path, raw, "string or array")),
-    }
-}
-
-fn part(raw: &RawValue, path: String) -> Result<Part, Malformed> {
-    let mut o = Object::of(raw, path)?;
-    let kind = o.str("type")?;
-    let opaque = || Part::Opaque { format: NAME, json: raw.to_owned() };
-    Ok(match o.need("type", kind)?.as_ref() {
-        "text" => {
-            let text = o.string("text")?;
-            Part::Text { text: o.need("text", text)?, extra: o.rest(NAME) }
-        }
-        "image_url" => image(o)?,
-        "file" => file(o)?.unwrap_or_else(opaque),
-        _ => opaque(),
-    })
-}
-
-fn image(mut o: Object<'_>) -> Result<Part, Malformed> {
-    let path = o.at("image_url");
-    let raw = o.raw("image_url")?;
-    let raw = o.need("image_url", raw)?;
-    if json::kind(raw) == "string" {
-        // Some servers take the bare address.
-        o.spell("image_url");
-        let source = media::of_url(&json::text(raw, path)?);
-        return Ok(Part::Image(Media { source, name: None, extra: o.rest(NAME) }));
-    }
-    let mut inner = Object::of(raw, path)?;
-    let url = inner.str("url")?;
-    let source = media::of_url(&inner.need("url", url)?);
-    let mut extra = o.rest(NAME);
-    extra.nest("image_url", inner.rest(NAME));
-    Ok(Part::Image(Media { source, name: None, extra }))
-}
-
-/// A file whose bytes or id are there; anything else is left opaque.
-fn file(mut o: Object<'_>) -> Result<Option<Part>, Malformed> {
-    let inner = o.object("file")?;
-    let mut inner = o.need("file", inner)?;
-    let name = inner.string("filename")?;
-    let source = match (inner.string("file_id")?, inner.str("file_data")?) {
-        (Some(id), None) => MediaSource::FileId(id),
-        (None, Some(data)) => match media::of_url(&data) {
-            source @ MediaSource::Base64 { .. } => source,
-            MediaSource::Url(_) | MediaSource::FileId(_) => return Ok(None),
-        },
-        _ => return Ok(None),
-    };
-    let mut extra = o.rest(NAME);
-    extra.nest("file", inner.rest(NAME));
-    Ok(Some(Part::Document(Media { source, name, extra })))
+    Ok(Some(tier))
 }

@@ -2,54 +2,81 @@
 //!
 //! The first choice is the answer; requests for several do not leave this format.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
-use super::{NAME, message_encode, request_decode, usage};
+use super::{NAME, annotation, message_decode, message_encode, reasoning, usage};
 use crate::format::{Malformed, StreamContext};
-use crate::ir::{Extra, Part, Response, StopReason};
+use crate::ir::{Citation, Extra, Part, Response, StopReason};
 use crate::json::{self, Object, ObjectWriter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
     let mut o = Object::parse(body)?;
     o.raw("object")?;
     let choices = o.array("choices")?;
-    let first = o.need("choices", choices)?.first().copied();
-    let mut choice = Object::of(o.need("choices[0]", first)?, "choices[0]")?;
+    let mut choice = first(&o.need("choices", choices)?)?;
     let message = choice.object("message")?;
     let mut message = choice.need("message", message)?;
+    let id = o.string("id")?.unwrap_or_default();
+    let sources = annotation::sources(&o);
     Ok(Response {
-        id: o.string("id")?.unwrap_or_default(),
         model: o.string("model")?.unwrap_or_default(),
         created: o.u64("created")?,
-        parts: parts(&mut message)?,
+        parts: parts(&mut message, &id, sources)?,
+        id,
         stop: choice.str("finish_reason")?.filter(|word| !word.is_empty()).map(|word| stop_of(&word)),
         usage: o.raw("usage")?.map(usage::read).unwrap_or_default(),
         extra: o.rest(NAME),
     })
 }
 
-fn parts(message: &mut Object<'_>) -> Result<Vec<Part>, Malformed> {
-    let mut parts = Vec::new();
-    // Two names are in use; a server that sends both sends the same text.
-    let reasoning = (message.string("reasoning_content")?, message.string("reasoning")?);
-    if let Some(text) = reasoning.0.or(reasoning.1).filter(|text| !text.is_empty()) {
-        parts.push(Part::Reasoning { text, signature: None, redacted: false });
+/// The choice that counts as the answer: number 0, wherever it stands.
+fn first<'a>(choices: &[&'a RawValue]) -> Result<Object<'a>, Malformed> {
+    let mut found = None;
+    for (i, raw) in choices.iter().enumerate() {
+        let choice = Object::of(raw, format!("choices[{i}]"))?;
+        let zero = choice.peek("index").is_some_and(|index| index.get() == "0");
+        if zero || found.is_none() {
+            found = Some(choice);
+        }
+        if zero {
+            break;
+        }
     }
+    found.ok_or_else(|| Malformed { path: "choices[0]".to_owned(), message: "missing".to_owned() })
+}
+
+fn parts(message: &mut Object<'_>, id: &str, sources: Vec<Citation>) -> Result<Vec<Part>, Malformed> {
+    let mut parts = reasoning::Said::take(message)?.parts();
     let path = message.at("content");
     if let Some(raw) = message.raw("content")? {
         parts.extend(pieces(raw, path)?.into_iter().filter(|piece| !piece.text().is_empty()).map(
             |piece| match piece {
-                Piece::Text(text) => Part::Text { text, extra: Extra::default() },
+                Piece::Text(text) => Part::Text { text, citations: Vec::new(), extra: Extra::default() },
                 Piece::Reasoning(text) => Part::Reasoning { text, signature: None, redacted: false },
             },
         ));
     }
+    let citations = message.array("annotations").ok().flatten().map(annotation::read).unwrap_or_default();
+    annotation::attach(&mut parts, if citations.is_empty() { sources } else { citations });
     if let Some(text) = message.string("refusal")?.filter(|text| !text.is_empty()) {
         parts.push(Part::Refusal(text));
     }
     let path = message.at("tool_calls");
     for (i, raw) in message.array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
-        parts.push(request_decode::tool_call(Object::of(raw, format!("{path}[{i}]"))?)?);
+        let mut call = message_decode::tool_call(Object::of(raw, format!("{path}[{i}]"))?)?;
+        if let Part::ToolCall { id: own, .. } = &mut call {
+            *own = call_id(std::mem::take(own), id, i);
+        }
+        parts.push(call);
+    }
+    // The deprecated way to call, which has no id. Some servers send it with nothing in it.
+    if let Some(mut function) = message.object("function_call")? {
+        let (name, arguments) = (function.string("name")?, message_decode::arguments(&mut function)?);
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            parts.push(Part::ToolCall { id: call_id(String::new(), id, 0), name, arguments, extra: Extra::default() });
+        }
     }
     Ok(parts)
 }
@@ -97,7 +124,8 @@ pub(super) fn pieces(raw: &RawValue, path: String) -> Result<Vec<Piece>, Malform
 pub(super) fn encode(response: &Response, context: &StreamContext) -> Vec<u8> {
     let mut out = Vec::new();
     json::write_object(&mut out, |o| {
-        o.str("id", or(&response.id, "chatcmpl-attache"));
+        let own = response.extra.format == NAME && !response.id.is_empty();
+        o.str("id", &if own { Cow::from(&response.id) } else { answer_id(&response.id) });
         o.str("object", "chat.completion");
         o.u64("created", response.created.unwrap_or(context.now));
         o.str("model", or(&response.model, &context.model));
@@ -116,33 +144,32 @@ pub(super) fn encode(response: &Response, context: &StreamContext) -> Vec<u8> {
 }
 
 fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
-    let (mut text, mut reasoning, mut refusal) = (None, None, None);
-    let mut calls = Vec::new();
+    let (mut text, mut refusal) = (None, None);
+    let (mut calls, mut thoughts, mut cited) = (Vec::new(), Vec::new(), Vec::new());
+    let mut start = 0;
     for part in parts {
-        let (place, piece): (&mut Option<String>, &str) = match part {
-            Part::Text { text: piece, .. } => (&mut text, piece),
-            Part::Reasoning { text: piece, redacted: false, .. } => (&mut reasoning, piece),
-            Part::Refusal(piece) => (&mut refusal, piece),
-            Part::ToolCall { .. } => {
-                calls.push(part);
-                continue;
+        match part {
+            Part::Text { text: piece, citations, .. } => {
+                text.get_or_insert_with(String::new).push_str(piece);
+                let len = piece.chars().count();
+                cited.extend(citations.iter().filter(|c| annotation::carries(c)).map(|c| (c, start, len)));
+                start += len;
             }
+            Part::Refusal(piece) => refusal.get_or_insert_with(String::new).push_str(piece),
+            Part::Reasoning { .. } => thoughts.push(part),
+            Part::ToolCall { .. } => calls.push(part),
             // An answer in this format has no place for them.
-            Part::Reasoning { .. }
-            | Part::Image(_)
-            | Part::Document(_)
-            | Part::ToolResult { .. }
-            | Part::Opaque { .. } => {
-                continue;
-            }
-        };
-        place.get_or_insert_default().push_str(piece);
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } | Part::Opaque { .. } => {}
+        }
     }
     message.str("role", "assistant");
     nullable(message, "content", text.as_deref());
     nullable(message, "refusal", refusal.as_deref());
-    if let Some(reasoning) = reasoning.filter(|text| !text.is_empty()) {
-        message.str("reasoning_content", &reasoning);
+    reasoning::write(message, &thoughts);
+    if !cited.is_empty() {
+        message.array("annotations", |a| {
+            cited.into_iter().for_each(|(citation, start, len)| annotation::write(a, citation, start, len));
+        });
     }
     if !calls.is_empty() {
         message.array("tool_calls", |a| {
@@ -162,13 +189,25 @@ pub(super) fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
+/// The id of an answer. Clients of this format know it by its beginning.
+pub(super) fn answer_id(id: &str) -> Cow<'_, str> {
+    match id {
+        "" => "chatcmpl-attache".into(),
+        own if own.starts_with(PREFIX) => own.into(),
+        other => format!("{PREFIX}{other}").into(),
+    }
+}
+
+const PREFIX: &str = "chatcmpl-";
+
 /// A `finish_reason`.
 pub(super) fn stop_of(word: &str) -> StopReason {
     match word {
         "stop" => StopReason::End,
         "length" => StopReason::MaxTokens,
         "tool_calls" | "function_call" => StopReason::ToolUse,
-        "content_filter" => StopReason::Refusal,
+        "content_filter" | "sensitive" => StopReason::Refusal,
+        "model_length" => StopReason::MaxTokens,
         other => StopReason::Other(other.to_owned()),
     }
 }

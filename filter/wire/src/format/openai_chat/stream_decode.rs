@@ -3,13 +3,18 @@
 //! Chunks do not say where a part ends, so it ends when the next one begins; a tool call only if its arguments are
 //! complete by then, because servers may interleave calls. Ending parts early lets encoders of formats with strictly
 //! nested blocks pass everything on at once.
+//!
+//! A chunk that cannot be understood is left out and counted, for the rest may be well. A tool call that contradicts
+//! itself is a fault: half of one must not be taken for a whole one.
 
+use super::arguments::Arguments;
+use super::reasoning::{Detail, Said};
 use super::response::{self, Piece};
-use super::{fault, usage};
+use super::{annotation, fault, message_decode, usage};
 use crate::format::{Malformed, StreamDecode, fault as faults};
 use crate::framing::{Frame, sse};
-use crate::ir::{Event, PartStart};
-use crate::json::{self, Object};
+use crate::ir::{Citation, Event, PartStart};
+use crate::json::Object;
 
 /// More calls in one answer than any server makes; a bound on what is remembered.
 const MAX_CALLS: usize = 512;
@@ -23,11 +28,19 @@ pub(super) struct Decoder {
     next: usize,
     /// The text-like part that is open.
     text: Option<(Kind, usize)>,
+    /// The server's number for the item of reasoning that is open.
+    item: Option<u64>,
+    /// Characters of content so far, and how many of them came before the text that is open.
+    chars: usize,
+    before: usize,
+    /// Citations that came before any text.
+    early: Vec<Citation>,
     calls: Vec<Call>,
     /// `finish_reason` was seen.
     stopped: bool,
     /// `[DONE]`, or a fault: nothing counts any more.
     over: bool,
+    skipped: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +78,10 @@ impl StreamDecode for Decoder {
             self.done(out);
         }
     }
+
+    fn skipped(&self) -> u64 {
+        self.sse.skipped() + self.skipped
+    }
 }
 
 impl Decoder {
@@ -73,9 +90,6 @@ impl Decoder {
             self.frame(&frame, out);
         }
         self.frames = std::mem::take(frames);
-        if self.sse.skipped() > 0 {
-            self.fail(Malformed { path: String::new(), message: "an event is too large".to_owned() }, out);
-        }
     }
 
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Event>) {
@@ -83,11 +97,7 @@ impl Decoder {
             _ if self.over => {}
             "" => {}
             "[DONE]" => self.done(out),
-            data => {
-                if let Err(wrong) = self.chunk(data, out) {
-                    self.fail(wrong, out);
-                }
-            }
+            data => self.skipped += u64::from(self.chunk(data, out).is_err()),
         }
     }
 
@@ -97,16 +107,13 @@ impl Decoder {
         self.over = true;
     }
 
-    fn fail(&mut self, wrong: Malformed, out: &mut Vec<Event>) {
-        if !self.over {
-            let Malformed { path, message } = wrong;
-            let colon = if path.is_empty() { "" } else { ": " };
-            out.push(Event::Fault(faults::garbled(&format!("{path}{colon}{message}"))));
-            self.over = true;
-        }
+    fn fail(&mut self, what: &str, out: &mut Vec<Event>) {
+        out.push(Event::Fault(faults::garbled(what)));
+        self.over = true;
     }
 
-    fn chunk(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Malformed> {
+    /// One chunk. What was understood before the error counts.
+    pub(super) fn chunk(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let mut o = Object::parse(data.as_bytes())?;
         let counts = match o.raw("usage")? {
             Some(raw) => usage::read(raw),
@@ -126,22 +133,24 @@ impl Decoder {
             self.id = Some(id.clone());
             out.push(Event::Start { id, model, created });
         }
+        let mut understood = Ok(());
         for (i, raw) in choices.into_iter().enumerate() {
             let mut choice = Object::of(raw, format!("choices[{i}]"))?;
-            if choice.u64("index")?.unwrap_or(0) == 0 {
-                self.choice(&mut choice, out)?;
+            if !self.over && choice.u64("index")?.unwrap_or(0) == 0 {
+                understood = self.choice(&o, &mut choice, out);
             }
         }
-        out.extend((!counts.is_empty()).then_some(Event::Usage(counts)));
-        Ok(())
+        out.extend((!counts.is_empty() && !self.over).then_some(Event::Usage(counts)));
+        understood
     }
 
-    fn choice(&mut self, choice: &mut Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+    fn choice(&mut self, chunk: &Object<'_>, choice: &mut Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         if let Some(mut delta) = choice.object("delta")? {
-            let reasoning = (delta.string("reasoning_content")?, delta.string("reasoning")?);
-            if let Some(text) = reasoning.0.or(reasoning.1) {
+            let said = Said::take(&mut delta)?;
+            if let Some(text) = said.plain {
                 self.text(Kind::Reasoning, text, out);
             }
+            said.details.into_iter().for_each(|detail| self.detail(detail, out));
             let path = delta.at("content");
             if let Some(raw) = delta.raw("content")? {
                 for piece in response::pieces(raw, path)? {
@@ -154,13 +163,24 @@ impl Decoder {
             if let Some(text) = delta.string("refusal")? {
                 self.text(Kind::Refusal, text, out);
             }
+            let annotations = delta.array("annotations").ok().flatten();
+            self.cite(annotations.map(annotation::read).unwrap_or_default(), out);
             let path = delta.at("tool_calls");
             for (i, raw) in delta.array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
                 self.call(Object::of(raw, format!("{path}[{i}]"))?, out)?;
             }
+            if let Some(mut function) = delta.object("function_call")? {
+                let name = function.string("name")?.unwrap_or_default();
+                let piece = message_decode::arguments(&mut function)?;
+                if !(name.is_empty() && piece.is_empty()) {
+                    self.piece(Some(0), String::new(), name, piece, out);
+                }
+            }
         }
-        if let Some(word) = choice.str("finish_reason")?.filter(|word| !word.is_empty() && !self.stopped) {
+        if let Some(word) = choice.str("finish_reason")?.filter(|word| !word.is_empty() && !self.stopped && !self.over)
+        {
             self.stopped = true;
+            self.cite(annotation::sources(chunk), out);
             self.end_parts(out);
             out.push(Event::Stop(response::stop_of(&word)));
         }
@@ -171,20 +191,64 @@ impl Decoder {
         if text.is_empty() {
             return;
         }
-        let index = match self.text {
-            Some((open, index)) if open == kind => index,
-            _ => {
-                let part = match kind {
-                    Kind::Text => PartStart::Text,
-                    Kind::Reasoning => PartStart::Reasoning,
-                    Kind::Refusal => PartStart::Refusal,
-                };
-                let index = self.begin(part, out);
-                self.text = Some((kind, index));
-                index
-            }
-        };
+        let index = self.open(kind, out);
+        self.chars += if kind == Kind::Text { text.chars().count() } else { 0 };
         out.push(Event::Delta { index, text });
+    }
+
+    /// An item of reasoning, or a piece of one: those with the number of the open one continue it.
+    fn detail(&mut self, detail: Detail, out: &mut Vec<Event>) {
+        let Detail { index: item, text, signature, encrypted } = detail;
+        if let Some(data) = encrypted {
+            let index = self.begin(PartStart::RedactedReasoning { data }, out);
+            return out.push(Event::PartEnd { index });
+        }
+        if self.item != item
+            && let Some((Kind::Reasoning, index)) = self.text
+        {
+            self.text = None;
+            out.push(Event::PartEnd { index });
+        }
+        self.item = item;
+        if let Some(text) = text {
+            self.text(Kind::Reasoning, text, out);
+        }
+        if let Some(signature) = signature {
+            // Some models show nothing of their reasoning but its signature.
+            let index = self.open(Kind::Reasoning, out);
+            out.push(Event::Signature { index, signature });
+        }
+    }
+
+    /// Citations go to the text that is open, or wait for the next one.
+    fn cite(&mut self, citations: Vec<Citation>, out: &mut Vec<Event>) {
+        let Some((Kind::Text, index)) = self.text else {
+            self.early.extend(citations);
+            return self.early.truncate(annotation::MAX);
+        };
+        let before = self.before;
+        let event = |citation| Event::Citation { index, citation: annotation::from(citation, before) };
+        out.extend(citations.into_iter().map(event));
+    }
+
+    /// The number of the open part of this kind. If there is none it begins.
+    fn open(&mut self, kind: Kind, out: &mut Vec<Event>) -> usize {
+        if let Some((_, index)) = self.text.filter(|(open, _)| *open == kind) {
+            return index;
+        }
+        let part = match kind {
+            Kind::Text => PartStart::Text,
+            Kind::Reasoning => PartStart::Reasoning,
+            Kind::Refusal => PartStart::Refusal,
+        };
+        let index = self.begin(part, out);
+        self.text = Some((kind, index));
+        if kind == Kind::Text {
+            self.before = self.chars;
+            let early = std::mem::take(&mut self.early);
+            self.cite(early, out);
+        }
+        index
     }
 
     fn begin(&mut self, part: PartStart, out: &mut Vec<Event>) -> usize {
@@ -201,17 +265,18 @@ impl Decoder {
     fn call(&mut self, mut o: Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let index = o.u64("index")?;
         let id = o.string("id")?.unwrap_or_default();
-        let function = o.object("function")?;
         let (mut name, mut piece) = (String::new(), String::new());
-        if let Some(mut function) = function {
+        if let Some(mut function) = o.object("function")? {
             name = function.string("name")?.unwrap_or_default();
-            let path = function.at("arguments");
-            piece = match function.raw("arguments")? {
-                Some(raw) if json::kind(raw) == "string" => json::text(raw, path)?.into_owned(),
-                // Some servers send the arguments as an object, at once.
-                Some(raw) => raw.get().to_owned(),
-                None => String::new(),
-            };
+            piece = message_decode::arguments(&mut function)?;
+        }
+        self.piece(index, id, name, piece, out);
+        Ok(())
+    }
+
+    fn piece(&mut self, index: Option<u64>, id: String, name: String, piece: String, out: &mut Vec<Event>) {
+        if self.over {
+            return;
         }
         // Without a number a piece belongs to the last call. A new id under a used number is a new call all the same.
         let known = match index {
@@ -224,7 +289,9 @@ impl Decoder {
         });
         let at = match known {
             Some(at) => at,
-            None if self.calls.len() >= MAX_CALLS => return Err(too_many(&o)),
+            None if self.calls.len() >= MAX_CALLS => {
+                return self.fail(&format!("it has more than {MAX_CALLS} tool calls"), out);
+            }
             None => {
                 let id = response::call_id(id, self.id.as_deref().unwrap_or_default(), self.calls.len());
                 let part = self.begin(PartStart::ToolCall { id: id.clone(), name }, out);
@@ -234,14 +301,12 @@ impl Decoder {
             }
         };
         let interleaved = at + 1 < self.calls.len();
-        let Some(call) = self.calls.get_mut(at) else { return Ok(()) };
+        let Some(call) = self.calls.get_mut(at) else { return };
         if !call.open {
-            let blank = piece.trim().is_empty();
-            return if blank {
-                Ok(())
-            } else {
-                Err(Malformed { path: o.at("index"), message: "a call goes on after its end".to_owned() })
-            };
+            if !piece.trim().is_empty() {
+                self.fail("a tool call goes on after its end", out);
+            }
+            return;
         }
         if !piece.is_empty() {
             call.arguments.feed(&piece);
@@ -250,7 +315,6 @@ impl Decoder {
         if interleaved {
             self.end_complete_calls(out);
         }
-        Ok(())
     }
 
     /// Ends the calls that cannot go on.
@@ -272,44 +336,8 @@ impl Decoder {
     }
 }
 
-fn too_many(o: &Object<'_>) -> Malformed {
-    Malformed { path: o.path().to_owned(), message: format!("more than {MAX_CALLS} tool calls") }
-}
-
 /// Groq puts usage here unless asked for it the standard way.
 fn groq_usage(o: &mut Object<'_>) -> crate::ir::Usage {
     let inner = o.object("x_groq").ok().flatten();
     inner.and_then(|mut inner| inner.raw("usage").ok().flatten()).map(usage::read).unwrap_or_default()
-}
-
-/// Whether an object that arrives in pieces is complete. Looks at brackets and strings only.
-#[derive(Debug, Default)]
-struct Arguments {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    begun: bool,
-}
-
-impl Arguments {
-    fn feed(&mut self, piece: &str) {
-        for byte in piece.bytes() {
-            match byte {
-                _ if std::mem::take(&mut self.escaped) => {}
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => {
-                    self.depth += 1;
-                    self.begun = true;
-                }
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-    }
-
-    fn complete(&self) -> bool {
-        self.begun && self.depth == 0
-    }
 }

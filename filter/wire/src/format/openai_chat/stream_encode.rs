@@ -1,10 +1,12 @@
 //! Events → Chat Completions chunks.
+//!
+//! Citations wait for the end of their text: only then is it known how far that reaches.
 
-use super::{fault, response, usage};
+use super::{annotation, fault, reasoning, response, usage};
 use crate::format::{StreamContext, StreamEncode, fault as faults};
 use crate::framing::sse;
-use crate::ir::{Event, PartStart, StopReason, Usage};
-use crate::json::{self, ObjectWriter};
+use crate::ir::{Citation, Event, PartStart, StopReason, Usage};
+use crate::json::{self, ArrayWriter, ObjectWriter};
 
 pub(super) struct Encoder {
     context: StreamContext,
@@ -14,6 +16,14 @@ pub(super) struct Encoder {
     /// What each part is, by its number here; parts of other formats are numbered without gaps, so this stays short.
     parts: Vec<(usize, Kind)>,
     calls: u64,
+    /// Calls whose arguments nobody has sent a piece of.
+    silent: Vec<u64>,
+    /// Items of reasoning so far.
+    items: u64,
+    /// Characters of content so far.
+    chars: usize,
+    /// Citations of texts that have not ended.
+    cited: Vec<(usize, Citation)>,
     usage: Usage,
     stopped: bool,
     over: bool,
@@ -21,8 +31,10 @@ pub(super) struct Encoder {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Text,
-    Reasoning,
+    /// A text, and how many characters of content came before it.
+    Text(usize),
+    /// Reasoning and its number among the items.
+    Reasoning(u64),
     Refusal,
     /// A tool call and its number among the calls.
     Call(u64),
@@ -33,11 +45,15 @@ impl Encoder {
         let created = context.now;
         Self {
             context,
-            id: "chatcmpl-attache".to_owned(),
+            id: response::answer_id("").into_owned(),
             created,
             begun: false,
             parts: Vec::new(),
             calls: 0,
+            silent: Vec::new(),
+            items: 0,
+            chars: 0,
+            cited: Vec::new(),
             usage: Usage::default(),
             stopped: false,
             over: false,
@@ -88,14 +104,22 @@ impl Encoder {
 
     fn part(&mut self, index: usize, part: &PartStart, out: &mut Vec<u8>) {
         let kind = match part {
-            PartStart::Text => Kind::Text,
-            PartStart::Reasoning => Kind::Reasoning,
+            PartStart::Text => Kind::Text(self.chars),
             PartStart::Refusal => Kind::Refusal,
-            // This format has no place for it.
-            PartStart::RedactedReasoning { .. } => return,
+            PartStart::Reasoning => {
+                self.items += 1;
+                Kind::Reasoning(self.items - 1)
+            }
+            PartStart::RedactedReasoning { data } => {
+                let item = self.items;
+                self.items += 1;
+                let details = |a: &mut ArrayWriter<'_>| reasoning::encrypted(a, item, data);
+                return self.choice(out, None, |delta| delta.array(reasoning::DETAILS, details));
+            }
             PartStart::ToolCall { id, name } => {
                 let number = self.calls;
                 self.calls += 1;
+                self.silent.push(number);
                 self.call(number, out, |call| {
                     call.str("id", id);
                     call.str("type", "function");
@@ -121,17 +145,60 @@ impl Encoder {
         });
     }
 
-    fn delta(&self, index: usize, text: &str, out: &mut Vec<u8>) {
-        let member = match self.parts.iter().rev().find(|(part, _)| *part == index) {
-            None => return,
-            Some((_, Kind::Call(number))) => {
-                return self.call(*number, out, |call| call.object("function", |f| f.str("arguments", text)));
+    fn kind(&self, index: usize) -> Option<Kind> {
+        self.parts.iter().rev().find(|(part, _)| *part == index).map(|(_, kind)| *kind)
+    }
+
+    fn delta(&mut self, index: usize, text: &str, out: &mut Vec<u8>) {
+        match self.kind(index) {
+            None => {}
+            Some(Kind::Call(number)) => {
+                self.silent.retain(|silent| *silent != number);
+                self.call(number, out, |call| call.object("function", |f| f.str("arguments", text)));
             }
-            Some((_, Kind::Text)) => "content",
-            Some((_, Kind::Reasoning)) => "reasoning_content",
-            Some((_, Kind::Refusal)) => "refusal",
+            Some(Kind::Text(_)) => {
+                self.chars += text.chars().count();
+                self.choice(out, None, |delta| delta.str("content", text));
+            }
+            Some(Kind::Refusal) => self.choice(out, None, |delta| delta.str("refusal", text)),
+            Some(Kind::Reasoning(item)) => self.choice(out, None, |delta| {
+                delta.str("reasoning_content", text);
+                delta.array(reasoning::DETAILS, |a| reasoning::piece(a, item, "text", text));
+            }),
+        }
+    }
+
+    fn signature(&self, index: usize, signature: &str, out: &mut Vec<u8>) {
+        if let Some(Kind::Reasoning(item)) = self.kind(index).filter(|_| !signature.is_empty()) {
+            let details = |a: &mut ArrayWriter<'_>| reasoning::piece(a, item, "signature", signature);
+            self.choice(out, None, |delta| delta.array(reasoning::DETAILS, details));
+        }
+    }
+
+    fn cite(&mut self, index: usize, citation: &Citation) {
+        if annotation::carries(citation) && self.cited.len() < annotation::MAX {
+            self.cited.push((index, citation.clone()));
+        }
+    }
+
+    fn end(&mut self, index: usize, out: &mut Vec<u8>) {
+        let start = match self.kind(index) {
+            Some(Kind::Text(start)) => start,
+            // Clients parse the arguments, and no piece at all is no JSON.
+            Some(Kind::Call(number)) if self.silent.contains(&number) => return self.delta(index, "{}", out),
+            Some(Kind::Call(_) | Kind::Reasoning(_) | Kind::Refusal) | None => return,
         };
-        self.choice(out, None, |delta| delta.str(member, text));
+        let (cited, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.cited).into_iter().partition(|(part, _)| *part == index);
+        self.cited = others;
+        if !cited.is_empty() {
+            let len = self.chars - start;
+            self.choice(out, None, |delta| {
+                delta.array("annotations", |a| {
+                    cited.iter().for_each(|(_, citation)| annotation::write(a, citation, start, len));
+                });
+            });
+        }
     }
 
     fn stop(&mut self, stop: &StopReason, out: &mut Vec<u8>) {
@@ -170,7 +237,7 @@ impl StreamEncode for Encoder {
         }
         match event {
             Event::Start { id, model, created } => {
-                self.id = response::or(id, &self.id).to_owned();
+                self.id = response::answer_id(id).into_owned();
                 self.context.model = response::or(model, &self.context.model).to_owned();
                 self.created = created.unwrap_or(self.created);
                 self.begin(out);
@@ -184,8 +251,9 @@ impl StreamEncode for Encoder {
             Event::Stop(stop) => self.stop(stop, out),
             Event::Fault(fault) => self.fail(fault, out),
             Event::Done => self.done(out),
-            // Chunks have no ends and no signatures.
-            Event::PartEnd { .. } | Event::Signature { .. } => {}
+            Event::Signature { index, signature } => self.signature(*index, signature, out),
+            Event::Citation { index, citation } => self.cite(*index, citation),
+            Event::PartEnd { index } => self.end(*index, out),
             // A comment keeps the connection alive without being an event.
             Event::Ping => out.extend_from_slice(b": ping\n\n"),
         }

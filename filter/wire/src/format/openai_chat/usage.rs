@@ -11,8 +11,10 @@ pub(super) fn read(raw: &RawValue) -> Usage {
     let mut usage = Usage {
         input: count(&mut o, "prompt_tokens"),
         output: count(&mut o, "completion_tokens"),
-        // DeepSeek's name for it; the standard one wins below.
-        cache_read: count(&mut o, "prompt_cache_hit_tokens"),
+        // DeepSeek's name for it, and Moonshot's and Together's; the standard one wins below.
+        cache_read: count(&mut o, "prompt_cache_hit_tokens").or_else(|| count(&mut o, "cached_tokens")),
+        // Perplexity's place for it.
+        reasoning: count(&mut o, "reasoning_tokens"),
         ..Usage::default()
     };
     if let Ok(Some(mut details)) = o.object("prompt_tokens_details") {
@@ -20,6 +22,7 @@ pub(super) fn read(raw: &RawValue) -> Usage {
         // OpenRouter's addition.
         usage.cache_write = count(&mut details, "cache_write_tokens");
     }
+    let prompt = usage.input;
     // More cached tokens than tokens: this server counts them beside the others (Grok on Azure does).
     if let (Some(all), Some(cached)) = (usage.input, usage.cache_read)
         && cached > all
@@ -27,7 +30,15 @@ pub(super) fn read(raw: &RawValue) -> Usage {
         usage.input = Some(all.saturating_add(cached));
     }
     if let Ok(Some(mut details)) = o.object("completion_tokens_details") {
-        usage.reasoning = count(&mut details, "reasoning_tokens");
+        usage.reasoning = count(&mut details, "reasoning_tokens").or(usage.reasoning);
+    }
+    // The sum shows whether a server counts reasoning beside the other completion tokens (xAI does).
+    if let (Some(input), Some(output), Some(reasoning), Some(total)) =
+        (prompt, usage.output, usage.reasoning, count(&mut o, "total_tokens"))
+        && reasoning > 0
+        && total == input.saturating_add(output).saturating_add(reasoning)
+    {
+        usage.output = Some(output.saturating_add(reasoning));
     }
     usage
 }

@@ -1,20 +1,17 @@
 //! Reads along a stream of chunks that is passed through.
 
-use memchr::memmem;
-
-use super::usage;
+use super::{cut, stream_decode, usage};
 use crate::format::StreamWatch;
 use crate::framing::{Frame, sse};
-use crate::ir::Usage;
+use crate::ir::{Event, Usage};
+use crate::json::find::begins;
 use crate::json::{self, Object};
 
-/// The usage chunk is a few hundred bytes; what is larger is not it.
-const MAX_HELD: usize = 16 << 10;
-
-/// Passes chunks on, except (if told to hide it) the one that holds usage and nothing else.
+/// Passes chunks on, except (if told to hide usage) what they hold because usage was asked for on the gateway's own
+/// account: the chunk with usage and nothing else, and `"usage":null` in all others.
 ///
-/// While hiding, the bytes of an event are held only until they show that it is another chunk: `choices` comes before
-/// the content and is empty only in the usage chunk.
+/// While hiding, the bytes of an event are held until its end, which is when a client could begin to read it. An event
+/// too large for that is passed on as it is; it could not be read along either.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     hide: bool,
@@ -29,7 +26,9 @@ pub(super) struct Watch {
     usage: Usage,
     finished: bool,
     done: bool,
+    content: bool,
     failed: bool,
+    skipped: u64,
 }
 
 impl Watch {
@@ -40,29 +39,51 @@ impl Watch {
     /// Reads complete events; true if the last one is to be hidden.
     fn read(&mut self) -> bool {
         let mut hidden = false;
-        for frame in self.frames.drain(..) {
+        let mut frames = std::mem::take(&mut self.frames);
+        for frame in frames.drain(..) {
             let data = frame.data.trim();
-            self.done |= data == "[DONE]";
-            hidden = false;
-            self.failed |= begins(data.as_bytes(), b"\"error\"", b'{');
-            // Most chunks hold neither, and looking is cheaper than parsing.
-            if !begins(data.as_bytes(), b"\"usage\"", b'{') && !begins(data.as_bytes(), b"\"finish_reason\"", b'"') {
-                continue;
-            }
-            let Ok(mut o) = Object::parse(data.as_bytes()) else { continue };
-            let choices = o.array("choices").ok().flatten();
-            let reported = o.raw("usage").ok().flatten();
-            let groq = o.object("x_groq").ok().flatten().and_then(|mut inner| inner.raw("usage").ok().flatten());
-            if let Some(raw) = reported.or(groq) {
-                self.usage.update(&usage::read(raw));
-            }
-            hidden = reported.is_some() && choices.as_ref().is_some_and(Vec::is_empty);
-            for raw in choices.unwrap_or_default() {
-                let word = json::members(raw).into_iter().find(|(name, _)| name == "finish_reason");
-                self.finished |= word.is_some_and(|(_, word)| json::kind(word) == "string" && word.get() != "\"\"");
-            }
+            let read = match data {
+                "" => Some(false),
+                "[DONE]" => {
+                    self.done = true;
+                    Some(false)
+                }
+                // Most chunks are not parsed. What is no JSON at all shows at its ends.
+                _ if !(data.starts_with('{') && data.ends_with('}')) => None,
+                _ => self.chunk(data),
+            };
+            self.skipped += u64::from(read.is_none());
+            hidden = read == Some(true);
         }
+        self.frames = frames;
         hidden
+    }
+
+    /// Reads one chunk: whether it holds usage and nothing else. None if it cannot be read.
+    fn chunk(&mut self, data: &str) -> Option<bool> {
+        if !self.content {
+            let mut events = Vec::new();
+            stream_decode::Decoder::default().chunk(data, &mut events).ok()?;
+            self.content = events.iter().any(Event::is_content);
+        }
+        let data = data.as_bytes();
+        self.failed |= begins(data, b"\"error\"", b"{");
+        if !begins(data, b"\"usage\"", b"{") && !begins(data, b"\"finish_reason\"", b"\"") {
+            return Some(false);
+        }
+        let mut o = Object::parse(data).ok()?;
+        let choices = o.array("choices").ok().flatten();
+        let reported = o.raw("usage").ok().flatten();
+        let groq = o.object("x_groq").ok().flatten().and_then(|mut inner| inner.raw("usage").ok().flatten());
+        if let Some(raw) = reported.or(groq) {
+            self.usage.update(&usage::read(raw));
+        }
+        let alone = reported.is_some() && choices.as_ref().is_some_and(Vec::is_empty);
+        for raw in choices.unwrap_or_default() {
+            let word = json::members(raw).into_iter().find(|(name, _)| name == "finish_reason");
+            self.finished |= word.is_some_and(|(_, word)| json::kind(word) == "string" && word.get() != "\"\"");
+        }
+        Some(alone)
     }
 
     /// The bytes up to and including the next line end, and the rest.
@@ -70,9 +91,12 @@ impl Watch {
         memchr::memchr2(b'\r', b'\n', bytes).map_or((bytes, &[]), |at| bytes.split_at(at + 1))
     }
 
+    /// Passes on what is held, without the member that the client did not ask for.
     fn pass_held(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.held);
-        self.released = true;
+        let cut = cut::null_usage(&self.held).unwrap_or_default();
+        out.extend_from_slice(self.held.get(..cut.start).unwrap_or_default());
+        out.extend_from_slice(self.held.get(cut.end..).unwrap_or_default());
+        self.held.clear();
     }
 
     fn push_hiding(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -91,9 +115,9 @@ impl Watch {
             rest = tail;
             self.sse.push(line, &mut self.frames);
             if self.released {
-                out.extend_from_slice(line)
+                out.extend_from_slice(line);
             } else {
-                self.held.extend_from_slice(line)
+                self.held.extend_from_slice(line);
             }
             if self.sse.at_boundary() {
                 let hidden = self.read() && !self.released;
@@ -103,28 +127,12 @@ impl Watch {
                 self.pass_held(out);
                 self.released = false;
                 self.after_cr = (line.last() == Some(&b'\r')).then_some(!hidden);
-            } else if !self.released && (self.held.len() > MAX_HELD || is_other_chunk(&self.held)) {
-                self.pass_held(out);
+            } else if self.held.len() > sse::MAX_EVENT {
+                out.append(&mut self.held);
+                self.released = true;
             }
         }
     }
-}
-
-/// The bytes so far show a `choices` that is not empty. Inside a string the quotes would be escaped, and a chunk has no
-/// other member of that name.
-fn is_other_chunk(held: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"choices\"";
-    let Some(at) = memmem::find(held, NAME) else { return false };
-    let mut after = held.iter().skip(at + NAME.len()).filter(|byte| !byte.is_ascii_whitespace());
-    after.next() == Some(&b':') && after.next() == Some(&b'[') && after.next().is_some_and(|byte| *byte != b']')
-}
-
-/// Somewhere a member of this name has a value that begins so.
-fn begins(data: &[u8], name: &[u8], first: u8) -> bool {
-    memmem::find_iter(data, name).any(|at| {
-        let mut after = data.iter().skip(at + name.len()).filter(|byte| !byte.is_ascii_whitespace());
-        after.next() == Some(&b':') && after.next() == Some(&first)
-    })
 }
 
 impl StreamWatch for Watch {
@@ -139,10 +147,13 @@ impl StreamWatch for Watch {
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.sse.finish(&mut self.frames);
+        // The last event may be cut off: then the stream is, which is not this event's fault.
+        let skipped = self.skipped;
         if self.read() && self.hide {
             self.held.clear();
         }
-        out.append(&mut self.held);
+        self.skipped = skipped;
+        self.pass_held(out);
         // Some servers never send `[DONE]`. With a finish reason the answer is whole.
         self.done |= self.finished;
     }
@@ -153,5 +164,13 @@ impl StreamWatch for Watch {
 
     fn done(&self) -> bool {
         self.done && !self.failed
+    }
+
+    fn content(&self) -> bool {
+        self.content
+    }
+
+    fn skipped(&self) -> u64 {
+        self.sse.skipped() + self.skipped
     }
 }
