@@ -29,7 +29,7 @@ fn snapshot() -> Snapshot {
 }
 
 fn planned(s: &Snapshot, ask: Ask<'_>, rest: &Cooldowns, seed: u64) -> Result<Plan, Refusal> {
-    plan(s, ask, rest, 1, &mut Draw::new(seed))
+    plan(s, ask, rest, 1, &mut Draw::new(seed), &mut |_| true)
 }
 
 fn ask(model: &str) -> Ask<'_> {

@@ -8,10 +8,10 @@
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use super::fault::{Fault, Faults, Path};
+use super::fault::Faults;
 use super::node::{MAPPING, Misfit, Node, one_of};
+use super::path::Path;
 use super::schema::Config;
-use crate::nearest::nearest;
 
 /// More than anybody wants to read at once.
 const MOST: usize = 100;
@@ -25,7 +25,7 @@ pub(super) fn read(mut document: Value, faults: &mut Faults) -> Config {
             Err(error) => (error.path().iter().cloned().collect::<Vec<_>>(), error.into_inner()),
         };
         let replacement = replacement(&misfit);
-        faults.push(fault(&path(&steps), misfit));
+        tell(misfit, &path(&steps), faults);
         if take_out(&mut document, &steps, replacement).is_none() {
             break;
         }
@@ -67,22 +67,19 @@ fn path(steps: &[Segment]) -> Path {
     })
 }
 
-fn fault(path: &Path, misfit: Misfit) -> Fault {
-    let close = |name: &str, known: &[&'static str]| nearest(name, known.iter().copied()).map(str::to_owned);
-    let (found, expected, nearest) = match misfit {
-        Misfit::Member { name, known } => ("an unknown name".to_owned(), one_of(known), close(&name, known)),
-        Misfit::Word { word, known } => (format!("{word:?}"), one_of(known), close(&word, known)),
-        Misfit::Kind { found, expected } => (found, expected, None),
-        Misfit::Other(message) => (message, "a value that can be read".to_owned(), None),
-    };
-    Fault { path: path.to_string(), found, expected, nearest }
+fn tell(misfit: Misfit, path: &Path, faults: &mut Faults) {
+    match misfit {
+        Misfit::Member { name, known } => faults.unknown(&path.name(), &name, one_of(known), known.iter().copied()),
+        Misfit::Word { word, known } => faults.unknown(path, &word, one_of(known), known.iter().copied()),
+        Misfit::Kind { found, expected } => faults.add(path, found, expected),
+    }
 }
 
 /// What stands in for a misfit: a mapping keeps its name, so that references to it stay good; all else goes.
 fn replacement(misfit: &Misfit) -> Option<Value> {
     match misfit {
         Misfit::Kind { expected, .. } if expected == MAPPING => Some(Value::Object(serde_json::Map::new())),
-        Misfit::Kind { .. } | Misfit::Member { .. } | Misfit::Word { .. } | Misfit::Other(_) => None,
+        Misfit::Kind { .. } | Misfit::Member { .. } | Misfit::Word { .. } => None,
     }
 }
 

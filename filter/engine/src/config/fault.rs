@@ -7,25 +7,57 @@
 //! five rounds.
 
 use std::fmt;
+use std::panic::Location;
 
+use super::path::Path;
 use crate::nearest::nearest;
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where, e.g. `providers.openai.keys[0].weight`; empty for the file as a whole.
-    pub path: String,
+    /// Where in the document; the root for the file as a whole.
+    pub path: Path,
+    /// Where in the text, filled in by a host that knows the text.
+    pub place: Option<Place>,
     /// What stands there.
     pub found: String,
     /// What should.
     pub expected: String,
     /// The known name that comes closest to an unknown one.
     pub nearest: Option<String>,
+    /// The rule, by the line of source that told it: tests find rules by it that no case breaks.
+    pub rule: &'static Location<'static>,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column in characters, from 1.
+    pub column: u64,
+}
+
+impl Fault {
+    /// A fault told by the caller.
+    #[must_use]
+    #[track_caller]
+    pub fn new(path: &Path, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::told(path, found.into(), expected.into(), Location::caller())
+    }
+
+    #[inline(never)]
+    fn told(path: &Path, found: String, expected: String, rule: &'static Location<'static>) -> Self {
+        Self { path: path.clone(), place: None, found, expected, nearest: None, rule }
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
+        if let Some(Place { line, column }) = self.place {
+            write!(f, "{line}:{column}: ")?;
+        }
+        if !self.path.is_root() {
             write!(f, "{}: ", self.path)?;
         }
         write!(f, "found {}, expected {}", self.found, self.expected)?;
@@ -38,37 +70,6 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Where a value stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Path(String);
-
-impl Path {
-    pub(super) fn root() -> Self {
-        Self::default()
-    }
-
-    /// A member of this mapping. Names that would read as more than one are quoted.
-    pub(super) fn member(&self, name: &str) -> Self {
-        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        Self(match (plain, self.0.is_empty()) {
-            (true, true) => name.to_owned(),
-            (true, false) => format!("{}.{name}", self.0),
-            (false, _) => format!("{}[{name:?}]", self.0),
-        })
-    }
-
-    /// An element of this list.
-    pub(super) fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Collects faults. A fault below a place that is already broken is a consequence and is not told.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
@@ -76,11 +77,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    #[track_caller]
     pub(super) fn add(&mut self, path: &Path, found: impl Into<String>, expected: impl Into<String>) {
-        self.push(Fault { path: path.to_string(), found: found.into(), expected: expected.into(), nearest: None });
+        self.push(Fault::new(path, found, expected));
     }
 
     /// As [`Faults::add`], for a name that is none of the known ones.
+    #[track_caller]
     pub(super) fn unknown<'a>(
         &mut self,
         path: &Path,
@@ -89,11 +92,14 @@ impl Faults {
         known: impl IntoIterator<Item = &'a str>,
     ) {
         let nearest = nearest(name, known).map(str::to_owned);
-        self.push(Fault { path: path.to_string(), found: format!("{name:?}"), expected: expected.into(), nearest });
+        // The path ends with a member's name already.
+        let found = if path.is_name() { "an unknown name".to_owned() } else { format!("{name:?}") };
+        self.push(Fault { nearest, ..Fault::new(path, found, expected) });
     }
 
-    pub(super) fn push(&mut self, fault: Fault) {
-        if !self.list.iter().any(|known| is_below(&fault.path, &known.path)) {
+    #[inline(never)]
+    fn push(&mut self, fault: Fault) {
+        if !self.list.iter().any(|known| fault.path.is_within(&known.path)) {
             self.list.push(fault);
         }
     }
@@ -103,21 +109,9 @@ impl Faults {
     }
 }
 
-/// The same place, or one within it.
-fn is_below(path: &str, place: &str) -> bool {
-    path.strip_prefix(place)
-        .is_some_and(|rest| place.is_empty() || rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_with_dots_are_quoted_in_a_path() {
-        let path = Path::root().member("models").member("gpt-4.1").member("candidates").index(2).member("weight");
-        assert_eq!(path.to_string(), r#"models["gpt-4.1"].candidates[2].weight"#);
-    }
 
     #[test]
     fn a_consequence_is_not_told() {

@@ -1,4 +1,4 @@
-//! Mappings that keep the order of the file.
+//! How serde's derived types read what it does not: mappings that keep the order of the file, texts written as numbers.
 
 use std::{fmt, marker::PhantomData};
 
@@ -35,4 +35,33 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
         }
         Ok(Map(entries))
     }
+}
+
+/// A text that a hasty hand writes as a number (`body: 65536`, `connect: 1`): its rule says what is missing, if anything.
+pub(super) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Written;
+    impl Visitor<'_> for Written {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+
+        fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+    }
+    deserializer.deserialize_any(Written)
 }

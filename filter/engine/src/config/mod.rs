@@ -9,16 +9,22 @@
 mod check;
 mod document;
 mod fault;
+#[cfg(feature = "schema")]
+mod json_schema;
 mod map;
 mod node;
+mod path;
 pub mod schema;
 pub mod snapshot;
 mod text;
 
 use serde_json::Value;
 
-pub use fault::Fault;
 use fault::Faults;
+pub use fault::{Fault, Place};
+#[cfg(feature = "schema")]
+pub use json_schema::json_schema;
+pub use path::{Path, Step};
 use snapshot::{Snapshot, VirtualKey};
 pub use text::is_address;
 

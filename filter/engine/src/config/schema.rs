@@ -1,39 +1,52 @@
 //! The typed stage of `attache.yaml`: exactly what the user wrote, nothing resolved. The only serde types of the
 //! configuration. Required members are `Option` here: the checks report what is missing, so that one run names
 //! every fault instead of the first.
+//!
+//! The comments here are what users read: they become the JSON Schema's descriptions and the page made from it.
 
-use std::fmt;
-
-use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// `attache.yaml`.
+#[cfg(feature = "schema")]
+use super::json_schema as json;
+use super::map::text_or_number;
+
+/// The configuration of Attaché: who may call, which providers there are, and who serves which model.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["version", "providers"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Version of this file's shape. Must be 1.
+    /// Version of this file's shape.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub version: Option<u32>,
-    /// Address Envoy listens on, `IP:PORT`. Default `127.0.0.1:8080`.
+    /// Address Envoy listens on.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::socket, extend("default" = "127.0.0.1:8080")))]
     pub listen: Option<String>,
-    /// Who may call: `open` (no key needed; the default while no virtual key is configured), `optional`, `required`.
+    /// Who may call. Default: `open` while no virtual key is configured, else `required`.
     pub auth: Option<AuthMode>,
     /// Allows `auth: open` and `auth: optional` on an address other than loopback.
     pub allow_open: bool,
-    /// `strip` (default): a client's own provider key never leaves. `pass`: it goes to the same vendor only.
+    /// What becomes of a client's own provider key.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "strip")))]
     pub client_keys: ClientKeys,
+    /// Refuse what translation would lose: a provider of another format that cannot carry every member of a request is
+    /// not asked for it, and when none is left the answer is 400 and names the members. Default false: what is lost is
+    /// named in `x-attache-dropped`.
+    pub strict: bool,
     /// Providers by name.
+    #[cfg_attr(feature = "schema", schemars(transform = json::providers))]
     pub providers: Map<Provider>,
     /// Public model names and who serves them.
+    #[cfg_attr(feature = "schema", schemars(transform = json::models))]
     pub models: Map<Model>,
     /// Keys that clients present. Never part of the filter's configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub virtual_keys: Vec<VirtualKey>,
     /// How failed tries are repeated.
     pub retry: Retry,
-    /// Sizes.
+    /// How large is too large.
     pub limits: Limits,
-    /// Patience.
+    /// How long is too long.
     pub timeouts: Timeouts,
     /// The sidecar.
     pub sidecar: Sidecar,
@@ -54,6 +67,7 @@ impl<T> Default for Map<T> {
 
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMode {
     /// Nobody needs a key.
@@ -66,6 +80,7 @@ pub enum AuthMode {
 
 /// What becomes of a credential that is no virtual key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientKeys {
     /// It is removed.
@@ -75,82 +90,107 @@ pub enum ClientKeys {
     Pass,
 }
 
-/// One provider: a known row by its name, or a custom one with `like` or `base_url` and `format`.
+/// One provider: a known one by its name, or a custom one with `like`, or with `base_url` and `format`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["keys"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct Provider {
-    /// Known row to start from; default: the provider's own name.
+    /// Known provider to start from. Default: the provider's own name.
+    #[cfg_attr(feature = "schema", schemars(transform = json::like))]
     pub like: Option<String>,
-    /// `https://host[:port][/prefix]`.
+    /// Scheme, host, and what stands before every path. Default: the known row's.
+    #[cfg_attr(feature = "schema", schemars(transform = json::base_url))]
     pub base_url: Option<String>,
-    /// Wire format, e.g. `openai_chat`.
+    /// What it speaks. Default: what the known row does.
+    #[cfg_attr(feature = "schema", schemars(transform = json::format))]
     pub format: Option<String>,
-    /// Path below the base for chat, where it is not the format's own.
+    /// Path below `base_url` for chat, where it is not the format's own. `{model}` as a segment stands for the model's
+    /// name, and a query is sent as it is.
+    #[cfg_attr(feature = "schema", schemars(transform = json::path))]
     pub path: Option<String>,
-    /// Header that carries the key, e.g. `authorization: Bearer` or `api-key`.
+    /// Header that carries the key, where it is not the usual one.
     pub auth_header: Option<AuthHeader>,
     /// Use HTTP/2 where the server offers it in the TLS handshake. Default true for https; only there.
     pub http2: Option<bool>,
     /// Keys of this provider.
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub keys: Vec<Key>,
 }
 
 /// How a provider wants its key.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["name"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthHeader {
-    /// Header name.
+    /// The header's name; none that the gateway or the connection owns.
+    #[cfg_attr(feature = "schema", schemars(transform = json::header))]
     pub name: Option<String>,
-    /// What stands before the key, e.g. `Bearer `.
+    /// What stands before the key.
+    #[cfg_attr(feature = "schema", schemars(transform = json::visible))]
     pub prefix: String,
 }
 
 /// One key of a provider.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["name", "models"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct Key {
     /// Name, unique within the provider.
+    #[cfg_attr(feature = "schema", schemars(transform = json::name))]
     pub name: Option<String>,
     /// `env:NAME` or `file:PATH`; never the key itself. Absent: the provider needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::secret))]
     pub secret: Option<String>,
-    /// Share among the provider's keys. Any number; default 1.
+    /// Share among the provider's keys. Shares need not sum to 1.
+    #[cfg_attr(feature = "schema", schemars(transform = json::weight))]
     pub weight: Option<f64>,
     /// Models this key may be used for; `["*"]` for all. Deny by default.
+    #[cfg_attr(feature = "schema", schemars(transform = json::names))]
     pub models: Option<Vec<String>>,
 }
 
 /// One public model name.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["candidates"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// Who serves it.
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub candidates: Vec<Candidate>,
 }
 
 /// One way to serve a model.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["provider"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct Candidate {
-    /// Provider's name.
+    /// A name under `providers`.
     pub provider: Option<String>,
-    /// The provider's name of the model; default: the public name.
+    /// The provider's name of the model. Default: the public name.
+    #[cfg_attr(feature = "schema", schemars(transform = json::label))]
     pub model: Option<String>,
-    /// Share among candidates of equal priority. Any number; default 1.
+    /// Share among candidates of equal priority. Shares need not sum to 1.
+    #[cfg_attr(feature = "schema", schemars(transform = json::weight))]
     pub weight: Option<f64>,
-    /// Lower is tried first; default 0.
+    /// Lower is tried first.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
     pub priority: Option<u32>,
 }
 
 /// A key that clients present.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["name", "secret"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct VirtualKey {
     /// Name in logs and metrics.
+    #[cfg_attr(feature = "schema", schemars(transform = json::label))]
     pub name: Option<String>,
     /// `env:NAME`, `file:PATH` or `sha256:HEX` of the key.
+    #[cfg_attr(feature = "schema", schemars(transform = json::virtual_secret))]
     pub secret: Option<String>,
     /// Models that may be asked; `["*"]` for all that are configured. Default all of its candidates.
+    #[cfg_attr(feature = "schema", schemars(transform = json::names))]
     pub models: Option<Vec<String>>,
     /// Its own weighted candidates; they answer any model it may ask.
     pub candidates: Vec<KeyCandidate>,
@@ -166,122 +206,116 @@ pub struct VirtualKey {
 
 /// One weighted candidate of a virtual key.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["provider", "models"])))]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyCandidate {
-    /// Provider's name.
+    /// A name under `providers`.
     pub provider: Option<String>,
     /// Models it may serve; the first is the substitute.
+    #[cfg_attr(feature = "schema", schemars(transform = json::names))]
     pub models: Vec<String>,
-    /// Share. Any number; default 1.
+    /// Share among the key's candidates. Shares need not sum to 1.
+    #[cfg_attr(feature = "schema", schemars(transform = json::weight))]
     pub weight: Option<f64>,
 }
 
 /// How failed tries are repeated.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// Tries a (provider, key) gets, at most 32; default 1.
+    /// Tries a (provider, key) gets.
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 32, "default" = 1)))]
     pub per_candidate: Option<u32>,
-    /// Wait between tries, e.g. `5ms`; default 5ms.
+    /// Wait between tries.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "5ms")))]
     pub backoff: Option<String>,
-    /// Tries in all, the first included, at most 32; default 4.
+    /// Tries in all, the first included.
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 32, "default" = 4)))]
     pub max: Option<u32>,
 }
 
-/// Sizes.
+/// How large is too large.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Largest request body and largest buffered response, e.g. `32MiB`; default 32MiB.
+    /// Largest request body and largest buffered response.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::size, extend("default" = "32MiB")))]
     pub body: Option<String>,
 }
 
-/// Patience.
+/// How long is too long.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// To connect; default 1s.
+    /// To connect.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "1s")))]
     pub connect: Option<String>,
-    /// Per try, until a streamed answer begins; default 30s.
+    /// Per try, until a streamed answer begins.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "30s")))]
     pub first_content: Option<String>,
-    /// Per try, until a unary answer is complete; default 300s.
+    /// Per try, until a unary answer is complete.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "300s")))]
     pub complete: Option<String>,
-    /// Between two chunks of a stream; default 60s.
+    /// Between two chunks of a stream.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "60s")))]
     pub idle: Option<String>,
 }
 
 /// The sidecar.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Sidecar {
-    /// `unix:PATH` or `HOST:PORT`; default `unix:/run/attache/sidecar.sock`.
+    /// Where it listens for the filter's calls.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::address, extend("default" = "unix:/run/attache/sidecar.sock")))]
     pub address: Option<String>,
-    /// What happens to requests that need it while it is away: `deny` (default) or `allow`.
+    /// What happens to requests that need it while it is away.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub on_failure: Option<OnFailure>,
-    /// How long a request waits for it; default 250ms.
+    /// How long a request waits for it.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "250ms")))]
     pub deadline: Option<String>,
-    /// How long a key's record is good without asking again; default 30s.
+    /// How long a key's record is good without asking again.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "30s")))]
     pub key_ttl: Option<String>,
-    /// Where counters are kept; default `attache.db` in the working directory.
+    /// SQLite file that counters are kept in; a relative one is below the working directory.
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "default" = "attache.db")))]
     pub store: Option<String>,
-    /// Address of health, readiness and `/metrics`; default `127.0.0.1:9091`.
+    /// Address of health, readiness and `/metrics`.
     #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::socket, extend("default" = "127.0.0.1:9091")))]
     pub admin: Option<String>,
 }
 
 /// What happens while the sidecar is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// 503.
+    /// They get 503.
     #[default]
     Deny,
-    /// The request goes on as if no key were needed.
+    /// They go on as if no key were needed.
     Allow,
 }
 
 /// Reproducible routing for tests.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Routing {
     /// Seed of the weighted draw. Absent: each worker makes its own.
     pub seed: Option<u64>,
-}
-
-/// A text that a hasty hand writes as a number (`body: 65536`, `connect: 1`): its rule says what is missing, if anything.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    struct Written;
-    impl Visitor<'_> for Written {
-        type Value = Option<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(Some(text.to_owned()))
-        }
-
-        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-            Ok(Some(number.to_string()))
-        }
-
-        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-            Ok(Some(number.to_string()))
-        }
-
-        fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-            Ok(Some(number.to_string()))
-        }
-    }
-    deserializer.deserialize_any(Written)
 }

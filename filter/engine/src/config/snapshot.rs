@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub auth: AuthMode,
     /// What becomes of a client's own provider key.
     pub client_keys: ClientKeys,
+    /// A hop that would lose a member of the request is not planned.
+    pub strict: bool,
     /// In the user's order.
     pub providers: Vec<Provider>,
     /// All (provider, key) pairs; a lane is one Envoy cluster. Provider order, then key order.
@@ -49,7 +51,7 @@ pub struct Provider {
     pub authority: String,
     /// Path prefix without trailing slash, e.g. `/v1`; may be empty.
     pub prefix: String,
-    /// Path of chat below the prefix, where it is not the format's own.
+    /// Path of chat below the prefix, where it is not the format's own; may hold `{model}` and a query.
     pub path: Option<String>,
     /// Header that carries the key, lower case.
     pub auth_header: String,
@@ -111,6 +113,15 @@ impl Names {
     #[must_use]
     pub fn new(list: &[String]) -> Self {
         if list.iter().any(|name| name == "*") { Self::Any } else { Self::These(list.to_vec()) }
+    }
+
+    /// The entries, for messages; none for all.
+    pub(super) fn list(&self) -> impl Iterator<Item = &str> {
+        let list = match self {
+            Self::Any => &[][..],
+            Self::These(list) => list,
+        };
+        list.iter().map(String::as_str)
     }
 
     /// Is this name on the list?

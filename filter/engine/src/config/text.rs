@@ -5,6 +5,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use wire::provider::path::MODEL;
+
 use super::snapshot::Address;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -97,6 +99,15 @@ pub(super) fn is_token(text: &str) -> bool {
 pub(super) fn is_path(text: &str) -> bool {
     let visible = |b: u8| b.is_ascii_graphic() && !b"\"#?<>\\^`{|}".contains(&b);
     text.starts_with('/') && text.bytes().all(visible) && !text.split('/').any(|part| part == "." || part == "..")
+}
+
+/// Path of chat below a base URL: it may hold the model's name as one segment, and a query.
+pub(super) fn is_chat_path(text: &str) -> bool {
+    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    let parts: Vec<&str> = path.split('/').map(|part| if part == MODEL { "model" } else { part }).collect();
+    let names = path.split('/').filter(|part| *part == MODEL).count();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~=&%+:,".contains(&b);
+    names <= 1 && is_path(&parts.join("/")) && query.is_none_or(|query| !query.is_empty() && query.bytes().all(plain))
 }
 
 /// A base URL, taken apart.
@@ -228,6 +239,27 @@ mod tests {
             ("https://a/b c", "a malformed path"),
         ] {
             assert_eq!(base(url), Err(fault), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_chat_path_may_hold_one_model_and_a_query() {
+        for fine in ["/chat", "/d/{model}/chat", "/d/{model}?api-version=2024-10-21", "/chat?a=b&c=d%20e"] {
+            assert!(is_chat_path(fine), "{fine}");
+        }
+        for bad in [
+            "chat",
+            "/{model}/{model}",
+            "/x{model}",
+            "/{name}",
+            "/chat?",
+            "/chat?a={model}",
+            "/chat?a=b?c",
+            "/chat?a#b",
+            "/chat?a b",
+            "/d/../{model}",
+        ] {
+            assert!(!is_chat_path(bad), "{bad}");
         }
     }
 

@@ -3,11 +3,17 @@
 //! Decision: an error answer keeps its own status, so that Envoy's retry policy judges it natively; only when no further
 //! try is left is it sealed against one. Rejected: sending a made-up 503 to ask for the retry, which would be the answer
 //! whenever Envoy then does not retry for a reason of its own.
+//!
+//! Decision: the status in the client's dialect is a second one, see [`Status`], which the plan role writes when an answer
+//! is on its way out. A sealed error of another format is held until it is whole, since its body may tell more than its
+//! status (an exhausted account comes as 429). Rejected: holding every error, by which a provider that hangs after the
+//! head of its error would hang the failover.
 
 use wire::format::{StreamContext, StreamDecode, StreamEncode, StreamWatch};
 use wire::ir::{Event, Fault, FaultKind, Usage};
 
-use super::{Exchange, Headers};
+use super::head::{Kept, client_head};
+use super::{Exchange, Headers, Status, bodiless};
 use crate::cooldown::LONGEST;
 
 /// Largest unary answer that is read along for its usage, and largest error body that is understood.
@@ -77,7 +83,6 @@ impl Answer {
             current.status = Some(status);
             current.complete = end;
         }
-        ex.answering = true;
         let ok = (200..300).contains(&status);
         let streamed = get("content-type").is_some_and(|v| v.trim_ascii_start().starts_with(b"text/event-stream"));
         let retry_after = retry_after(&get);
@@ -103,8 +108,19 @@ impl Answer {
                 Mode::Fault { status, body: Vec::new(), retry_after: retry_after.map(|ns| ns.div_ceil(1_000_000_000)) }
             }
         };
-        let head = client_head(ex, hop, headers, &mode, status);
-        let answer = if matches!(mode, Mode::Collect) && !end {
+        let kept = match &mode {
+            Mode::Through { .. } => Kept::All,
+            Mode::Watch(_) => Kept::NotLength,
+            Mode::Stream { .. } => Kept::Translated { stream: true, retry_after: None },
+            Mode::Collect => Kept::Translated { stream: false, retry_after: None },
+            Mode::Fault { retry_after, .. } => Kept::Translated { stream: false, retry_after: *retry_after },
+        };
+        let head = client_head(ex, hop, headers, kept, status, now);
+        let fault = matches!(mode, Mode::Fault { .. });
+        let told = if fault { ex.inbound.status(&bodiless(status)) } else { status };
+        ex.answering = Some(Status { judged: status, told });
+        let hold = !end && (matches!(mode, Mode::Collect) || fault && ex.sealed);
+        let answer = if hold {
             Self { mode, held: head }
         } else {
             out.set = Some(head);
@@ -116,10 +132,18 @@ impl Answer {
     /// True while the head waits for the body.
     #[must_use]
     pub fn holds(&self) -> bool {
-        matches!(self.mode, Mode::Collect)
+        !self.held.is_empty()
     }
 
-    /// A piece of the body; for a held answer the whole body at `end`.
+    /// True while the time of a piece matters: until a stream's first content.
+    #[must_use]
+    pub fn is_timed(&self, ex: &Exchange) -> bool {
+        let streamed = matches!(self.mode, Mode::Watch(_) | Mode::Stream { .. });
+        streamed && ex.tries.last().is_some_and(|t| t.first_content.is_none())
+    }
+
+    /// A piece of the body; for a held answer the whole body at `end`. `now` is read at the end, and while the answer
+    /// [is timed](Self::is_timed).
     pub fn body(&mut self, ex: &mut Exchange, chunk: &[u8], end: bool, now: u64) -> Body {
         let provider = ex.tries.last().and_then(|t| ex.provider(t.hop)).map(|p| p.format);
         let inbound = ex.inbound;
@@ -146,6 +170,10 @@ impl Answer {
                 }
                 current.usage.update(&watch.usage());
                 current.complete = end && watch.done();
+                current.skipped = watch.skipped();
+                if watch.content() {
+                    current.first_content.get_or_insert(now);
+                }
                 if out == chunk { Body::Keep } else { Body::Replace(out) }
             }
             Mode::Stream { decoder, encoder, events } => {
@@ -159,13 +187,18 @@ impl Answer {
                         current.usage.update(usage);
                     }
                     current.complete |= event == Event::Done;
+                    if event.is_content() {
+                        current.first_content.get_or_insert(now);
+                    }
                     encoder.event(&event, &mut out);
                 }
                 if end {
                     encoder.finish(&mut out);
                 }
+                current.skipped = decoder.skipped();
                 Body::Replace(out)
             }
+            Mode::Collect | Mode::Fault { .. } if !end && !self.held.is_empty() => Body::Hold,
             Mode::Fault { status, body, retry_after } => {
                 let room = READ_ALONG.saturating_sub(body.len());
                 body.extend(chunk.iter().take(room));
@@ -175,9 +208,14 @@ impl Answer {
                 current.complete = true;
                 let mut fault = format.decode_fault(*status, body);
                 fault.retry_after = fault.retry_after.or(*retry_after);
-                Body::Replace(inbound.encode_fault(&fault))
+                let told = inbound.encode_fault(&fault);
+                if self.held.is_empty() {
+                    Body::Replace(told)
+                } else {
+                    ex.answering = Some(Status { judged: *status, told: inbound.status(&fault) });
+                    whole(std::mem::take(&mut self.held), None, told)
+                }
             }
-            Mode::Collect if !end => Body::Hold,
             Mode::Collect => match format.decode_response(chunk) {
                 Ok(response) => {
                     current.complete = true;
@@ -193,7 +231,8 @@ impl Answer {
                 Err(problem) => {
                     let message = format!("The provider's answer cannot be understood: {}", problem.message);
                     let fault = Fault::new(FaultKind::BadGateway, message);
-                    current.status = Some(fault.status);
+                    current.unusable = true;
+                    ex.answering = Some(Status { judged: fault.status, told: inbound.status(&fault) });
                     whole(std::mem::take(&mut self.held), Some(fault.status), inbound.encode_fault(&fault))
                 }
             },
@@ -215,6 +254,9 @@ fn judge(ex: &mut Exchange, hop: usize, status: u16, retry_after: Option<u64>, n
         let mut left = ex.plan.hops.split_off(ex.cursor.min(ex.plan.hops.len()));
         if let Some(wait) = retry_after {
             out.rest = ex.cluster(hop).map(|c| (c.to_owned(), now.saturating_add(wait.min(LONGEST))));
+            if let Some(current) = ex.tries.last_mut() {
+                current.cooled = true;
+            }
             left.retain(|h| h.lane != lane);
         }
         // The same provider's other key first: it has the same model and very likely the same price.
@@ -225,66 +267,6 @@ fn judge(ex: &mut Exchange, hop: usize, status: u16, retry_after: Option<u64>, n
         out.next = ex.cluster(ex.cursor).map(str::to_owned);
     }
     ex.sealed = ex.cursor >= ex.plan.hops.len();
-}
-
-/// The head as the client sees it.
-fn client_head(ex: &Exchange, hop: usize, headers: &[(Vec<u8>, Vec<u8>)], mode: &Mode, status: u16) -> Headers {
-    let own = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-    let mut out = vec![own(":status", &status.to_string())];
-    match mode {
-        Mode::Through { .. } | Mode::Watch(_) => {
-            // A watched stream may lose an event that the client did not ask for, so its length is not known.
-            let whole = matches!(mode, Mode::Through { .. });
-            out.extend(headers.iter().filter_map(|(name, value)| {
-                let name = std::str::from_utf8(name).ok()?;
-                (passes(name) && (whole || name != "content-length")).then(|| (name.to_owned(), value.clone()))
-            }));
-        }
-        Mode::Stream { .. } => out.extend([own("content-type", "text/event-stream"), own("cache-control", "no-cache")]),
-        Mode::Collect | Mode::Fault { .. } => out.push(own("content-type", "application/json")),
-    }
-    if let Mode::Fault { retry_after: Some(seconds), .. } = mode {
-        out.push(own("retry-after", &seconds.to_string()));
-    }
-    if let (Some(provider), Some(hop)) = (ex.provider(hop), ex.plan.hops.get(hop)) {
-        out.push(own("x-attache-provider", &provider.name));
-        out.push(own("x-attache-model", &hop.model));
-        if hop.substituted {
-            let asked = ex.scan.model.as_deref().unwrap_or_default();
-            out.push(own("x-attache-substituted", &header_text(&format!("{asked}→{}", hop.model))));
-        }
-    }
-    out.push(own("x-attache-attempts", &ex.tries.len().to_string()));
-    if !ex.dropped.is_empty() {
-        out.push(own("x-attache-dropped", &header_text(&ex.dropped.join(","))));
-    }
-    if ex.sealed {
-        // Envoy never retries an answer that says so (unless the policy names it); the plan role hides it again.
-        out.push(own("x-envoy-ratelimited", "true"));
-    }
-    out
-}
-
-/// Text that a client chose, safe in a header: visible characters only, bounded.
-fn header_text(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(512).collect()
-}
-
-/// A provider's header that concerns the client. Cookies, edge and transport matters end here.
-fn passes(name: &str) -> bool {
-    const DROPPED: [&str; 9] = [
-        "set-cookie",
-        "alt-svc",
-        "strict-transport-security",
-        "server",
-        "via",
-        "report-to",
-        "nel",
-        "connection",
-        "transfer-encoding",
-    ];
-    let prefixed = [":", "x-envoy-", "x-attache-", "cf-"].iter().any(|prefix| name.starts_with(prefix));
-    !prefixed && !DROPPED.contains(&name)
 }
 
 fn whole(mut head: Headers, status: Option<u16>, body: Vec<u8>) -> Body {

@@ -1,6 +1,7 @@
 //! The request side of one try: which hop it is, what is sent.
 
-use wire::ir::{Fault, FaultKind, Losses, Operation};
+use wire::ir::{Fault, FaultKind, Losses};
+use wire::provider::path;
 use wire::scan;
 
 use super::reply::malformed;
@@ -30,7 +31,7 @@ impl Exchange {
             former.ended.get_or_insert(now);
         }
         self.cursor = self.cursor.max(hop + 1);
-        self.answering = false;
+        self.answering = None;
         self.sealed = false;
         self.tries.push(Try { hop, started: now, ..Try::default() });
         Some(hop)
@@ -53,35 +54,51 @@ impl Exchange {
         let model = &self.plan.hops.get(hop).ok_or_else(gone)?.model;
         let same = provider.format.name() == self.inbound.name();
         let mut losses = Losses::default();
-        let edits = if same { provider.format.edits(&self.scan, model) } else { Vec::new() };
+        let path = self.path(provider, same, model)?;
         let new = if !same {
             let request = self.inbound.decode_request(&body().ok_or_else(gone)?).map_err(malformed)?;
             Some(provider.format.encode_request(&request, model, &mut losses))
-        } else if edits.is_empty() {
-            None
         } else {
-            Some(scan::splice(&body().ok_or_else(gone)?, &edits))
+            let mut edits = provider.format.edits(&self.scan, model);
+            let particular = provider.format.particular(&self.scan);
+            let whole = if particular || !edits.is_empty() { body().ok_or_else(gone)? } else { Vec::new() };
+            if particular {
+                edits.extend(provider.format.mend(&self.scan, &whole, &mut losses));
+            }
+            (!edits.is_empty()).then(|| scan::splice(&whole, &edits))
         };
         let length = new.as_ref().map_or(self.scan.len, Vec::len);
-        let headers = self.head(provider, same, length);
-        self.dropped = losses.dropped;
+        let headers = self.head(provider, same, &path, length);
+        if let Some(current) = self.tries.last_mut() {
+            current.dropped = losses.dropped;
+        }
         Ok(Outgoing { headers, body: new })
     }
 
-    fn head(&self, provider: &Provider, same: bool, length: usize) -> Headers {
-        let mut path = provider.prefix.clone();
-        path.push_str(provider.path.as_deref().unwrap_or_else(|| provider.format.path(Operation::Chat)));
+    /// Where the operation is at this provider.
+    fn path(&self, provider: &Provider, same: bool, model: &str) -> Result<String, Fault> {
+        let own = provider.format.path(self.operation).unwrap_or_default();
+        // The configured one is chat's; a plan to count has no provider with one.
+        let below = path::fill(provider.path.as_deref().unwrap_or(own), model).ok_or_else(|| {
+            let message = format!("A model of this name cannot be asked for at provider `{}`.", provider.name);
+            Fault::new(FaultKind::InvalidRequest, message).with_param("model")
+        })?;
+        let mut path = format!("{}{below}", provider.prefix);
         if let Some(query) = self.query.filter(|_| same) {
-            path.push('?');
+            path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str(query);
         }
+        Ok(path)
+    }
+
+    fn head(&self, provider: &Provider, same: bool, path: &str, length: usize) -> Headers {
         let scheme = if provider.tls { "https" } else { "http" };
         let accept = if self.scan.stream { "text/event-stream" } else { "application/json" };
         let mut headers: Headers = [
             (":method", "POST"),
             (":scheme", scheme),
             (":authority", &provider.authority),
-            (":path", &path),
+            (":path", path),
             ("content-type", "application/json"),
             ("content-length", &length.to_string()),
             ("accept", accept),
@@ -107,11 +124,6 @@ impl Exchange {
         if self.snapshot.client_keys != ClientKeys::Pass {
             return None;
         }
-        let vendor = match self.inbound.name() {
-            "openai_chat" => "api.openai.com",
-            "anthropic" => "api.anthropic.com",
-            _ => return None,
-        };
-        (provider.tls && provider.host == vendor).then(|| self.credential.clone()).flatten()
+        (provider.tls && self.inbound.home() == Some(provider.host.as_str())).then(|| self.credential.clone()).flatten()
     }
 }

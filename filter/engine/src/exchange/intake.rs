@@ -52,9 +52,9 @@ pub fn intake(snapshot: &Snapshot, headers: &[(Vec<u8>, Vec<u8>)]) -> Result<Int
         None => (target, None),
     };
     let path = std::str::from_utf8(path).unwrap_or_default();
-    let (inbound, operation) = claim(path, get("anthropic-version").is_some())?;
+    let (inbound, operation) = claim(path, |header| get(header).is_some())?;
     let expected: &[u8] = match operation {
-        Operation::Chat => b"POST",
+        Operation::Chat | Operation::CountTokens => b"POST",
         Operation::ListModels => b"GET",
     };
     if get(":method") != Some(expected) {
@@ -84,11 +84,13 @@ pub fn intake(snapshot: &Snapshot, headers: &[(Vec<u8>, Vec<u8>)]) -> Result<Int
     Ok(Intake { inbound, operation, key, key_from, credential, forwarded, query, strip: strip(headers) })
 }
 
-fn claim(path: &str, anthropic: bool) -> Result<(&'static dyn Inbound, Operation), (&'static dyn Inbound, Fault)> {
-    let speaks = |name: &str| INBOUND.iter().copied().find(|f| f.name() == name);
+fn claim(
+    path: &str,
+    has: impl Fn(&str) -> bool,
+) -> Result<(&'static dyn Inbound, Operation), (&'static dyn Inbound, Fault)> {
     let claimed = INBOUND.iter().find_map(|f| f.claims(path).map(|operation| (*f, operation)));
-    // `/v1/models` exists in both dialects; only Anthropic's clients send a version.
-    let own = if anthropic { speaks("anthropic") } else { None };
+    // `/v1/models` exists in several dialects.
+    let own = INBOUND.iter().copied().find(|f| f.marker().is_some_and(&has));
     match (claimed, own) {
         (Some((_, Operation::ListModels)), Some(inbound)) => Ok((inbound, Operation::ListModels)),
         (Some(found), _) => Ok(found),

@@ -13,20 +13,25 @@
 
 mod answer;
 mod attempt;
+mod fit;
+mod head;
 mod intake;
 mod reply;
 mod settle;
+mod vendor;
 
 pub use answer::{Answer, Body, Head};
 pub use attempt::Outgoing;
+pub use fit::Fit;
 pub use intake::{Intake, intake};
-pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key};
-pub use settle::{Outcome, Settled, SettledTry, TryUsage};
+pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key, reply_headers};
+pub use settle::{Outcome, Settled, SettledTry, TryUsage, estimate};
+pub use vendor::request_id_header;
 
 use std::rc::Rc;
 
 use wire::format::Inbound;
-use wire::ir::Usage;
+use wire::ir::{Operation, Usage};
 use wire::scan::Scan;
 
 use crate::config::snapshot::{Snapshot, VirtualKey};
@@ -48,10 +53,29 @@ pub struct Try {
     pub status: Option<u16>,
     /// The answer was whole.
     pub complete: bool,
+    /// A good status, and a body that nobody can read.
+    pub unusable: bool,
+    /// Unix nanoseconds of the first content of a streamed answer.
+    pub first_content: Option<u64>,
+    /// Members of the request that this try could not carry over.
+    pub dropped: Vec<String>,
+    /// Events of the answer that nobody could read.
+    pub skipped: u64,
+    /// Its answer sent the key to rest.
+    pub cooled: bool,
     /// What the provider reported.
     pub usage: Usage,
     /// Bytes of the answer passed on; a floor for an estimate where the provider reports nothing.
     pub bytes: u64,
+}
+
+/// The status of an answer, for its two readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// What Envoy's retry policy judges: the provider's own.
+    pub judged: u16,
+    /// What the client is told: the same in its own dialect.
+    pub told: u16,
 }
 
 /// One request in flight.
@@ -60,6 +84,10 @@ pub struct Exchange {
     pub snapshot: Rc<Snapshot>,
     /// How the client speaks.
     pub inbound: &'static dyn Inbound,
+    /// What it wants.
+    pub operation: Operation,
+    /// Envoy's id of the request; empty if there is none.
+    pub request_id: Vec<u8>,
     /// Headers of the client that a provider of the same format may see.
     pub forwarded: Headers,
     /// A provider credential of the client's own, kept only under `client_keys: pass`.
@@ -76,14 +104,16 @@ pub struct Exchange {
     pub cursor: usize,
     /// The tries made.
     pub tries: Vec<Try>,
-    /// Members of the request the last try could not carry over.
-    pub dropped: Vec<String>,
     /// The running try has passed its response head on, or answered itself.
-    pub answering: bool,
+    pub answering: Option<Status>,
     /// A header that keeps Envoy from retrying was set and must be hidden from the client.
     pub sealed: bool,
     /// Unix nanoseconds of arrival.
     pub started: u64,
+    /// Unix nanoseconds at which all of the request was here.
+    pub whole: u64,
+    /// Unix nanoseconds at which the first try was ready to be sent.
+    pub ready: Option<u64>,
     /// Unix nanoseconds of the first byte to the client.
     pub first_byte: Option<u64>,
     /// Status the client saw.
@@ -116,6 +146,8 @@ impl Exchange {
         Self {
             snapshot,
             inbound: intake.inbound,
+            operation: intake.operation,
+            request_id: Vec::new(),
             forwarded: intake.forwarded,
             credential: intake.credential,
             query: intake.query,
@@ -124,10 +156,11 @@ impl Exchange {
             plan,
             cursor: 0,
             tries: Vec::new(),
-            dropped: Vec::new(),
-            answering: false,
+            answering: None,
             sealed: false,
             started,
+            whole: started,
+            ready: None,
             first_byte: None,
             status: None,
             delivered: false,
@@ -137,15 +170,21 @@ impl Exchange {
     /// The running try could not be sent and told the client so itself: no provider heard of it.
     pub fn abandon(&mut self, status: u16) {
         self.tries.pop();
-        self.status = Some(status);
-        self.answering = true;
+        self.answering = Some(Status { judged: status, told: status });
     }
 
-    /// The answer's head is on its way to the client.
-    pub fn delivering(&mut self, end: bool, now: u64) {
+    /// The answer's head is on its way to the client: the status to show in place of the one it has, if they differ.
+    pub fn delivering(&mut self, end: bool, now: u64) -> Option<u16> {
+        let Status { judged, told } = self.answering?;
         self.first_byte = Some(now);
-        self.status = self.tries.last().and_then(|t| t.status).or(self.status);
+        self.status = Some(told);
         self.delivered = end;
+        (told != judged).then_some(told)
+    }
+
+    /// What the first try sends is ready.
+    pub fn ready(&mut self, now: u64) {
+        self.ready.get_or_insert(now);
     }
 
     /// Cluster of a hop.

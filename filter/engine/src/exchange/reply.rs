@@ -1,8 +1,9 @@
 //! Answers that no provider gave: our own errors and Envoy's, in the client's dialect.
 
-use wire::format::Malformed;
+use wire::format::{Inbound, Malformed};
 use wire::ir::{Fault, FaultKind};
 
+use super::{Headers, request_id_header};
 use crate::config::schema::AuthMode;
 
 /// What the sidecar, or our memory of it, says of a presented key.
@@ -83,4 +84,18 @@ pub fn bodiless(status: u16) -> Fault {
     let mut fault = Fault::new(FaultKind::of_status(status), message);
     fault.status = status;
     fault
+}
+
+/// The head of an answer of our own, its status aside. The id is the one Envoy gave the request: a client's SDK shows it,
+/// and Envoy's log has it.
+#[must_use]
+pub fn reply_headers(inbound: &dyn Inbound, request_id: &[u8], retry_after: Option<u64>) -> Headers {
+    let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+    // Whatever stands in front of Envoy may have chosen it.
+    let tame = (1..=128).contains(&request_id.len()) && request_id.iter().all(u8::is_ascii_graphic);
+    if let Some(name) = request_id_header(inbound.name()).filter(|_| tame) {
+        headers.push((name.to_owned(), request_id.to_vec()));
+    }
+    headers.extend(retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string().into_bytes())));
+    headers
 }

@@ -1,6 +1,7 @@
 //! What an exchange used: every try with its outcome, exactly once, also when the client left.
 
-use wire::ir::Usage;
+use wire::format::label;
+use wire::ir::{Operation, Usage};
 
 use super::{Exchange, Try};
 
@@ -45,6 +46,12 @@ pub struct SettledTry {
     pub usage: Option<TryUsage>,
     /// Nanoseconds.
     pub duration: u64,
+    /// Members of the request it could not carry over, each once, as [`wire::format::label`] names them.
+    pub dropped: Vec<&'static str>,
+    /// Events of the answer that nobody could read.
+    pub skipped: u64,
+    /// Its answer sent the key to rest.
+    pub cooled: bool,
 }
 
 /// One finished exchange.
@@ -60,6 +67,8 @@ pub struct Settled {
     pub asked_model: String,
     /// The client's dialect.
     pub dialect: &'static str,
+    /// `chat` or `count_tokens`.
+    pub operation: &'static str,
     /// Streamed.
     pub stream: bool,
     /// Status the client saw; 0 if it left before any.
@@ -70,6 +79,11 @@ pub struct Settled {
     pub duration: u64,
     /// Nanoseconds from arrival to the first byte; 0 if none.
     pub first_byte: u64,
+    /// Nanoseconds from arrival to the first content of a streamed answer; 0 if none.
+    pub first_content: u64,
+    /// Nanoseconds from the whole request to the first try that was ready to be sent: what the gateway itself took.
+    /// 0 if there was none.
+    pub overhead: u64,
     /// The client left before the end.
     pub client_gone: bool,
     /// Every try.
@@ -83,17 +97,25 @@ impl Exchange {
         let label = |f: fn(&crate::config::snapshot::VirtualKey) -> Option<&String>| {
             self.key.as_deref().and_then(f).cloned().unwrap_or_default()
         };
+        let first_content = self.tries.last().and_then(|t| t.first_content);
         Settled {
             key: label(|k| Some(&k.name)),
             team: label(|k| k.team.as_ref()),
             customer: label(|k| k.customer.as_ref()),
             asked_model: self.scan.model.clone().unwrap_or_default(),
             dialect: self.inbound.name(),
+            operation: match self.operation {
+                Operation::Chat => "chat",
+                Operation::CountTokens => "count_tokens",
+                Operation::ListModels => "list_models",
+            },
             stream: self.scan.stream,
             status: self.status.unwrap_or(0),
             started: self.started,
             duration: now.saturating_sub(self.started),
             first_byte: self.first_byte.map_or(0, |at| at.saturating_sub(self.started)),
+            first_content: first_content.map_or(0, |at| at.saturating_sub(self.started)),
+            overhead: self.ready.map_or(0, |at| at.saturating_sub(self.whole)),
             client_gone: !self.delivered,
             tries: self.tries.iter().filter_map(|t| self.settle_try(t, now)).collect(),
         }
@@ -106,15 +128,18 @@ impl Exchange {
         let ok = t.status.is_some_and(|s| (200..300).contains(&s));
         let outcome = match t.status {
             None => Outcome::NoAnswer,
-            Some(_) if !ok => Outcome::Error,
+            Some(_) if !ok || t.unusable => Outcome::Error,
             Some(_) if t.complete => Outcome::Ok,
             Some(_) => Outcome::Cut,
         };
+        let counting = self.operation != Operation::Chat;
         let billed = match outcome {
+            // Vendors count for nothing.
+            _ if counting => Some(false),
             Outcome::Ok => Some(true),
-            Outcome::Error => Some(false),
+            Outcome::Error if !ok => Some(false),
             // The provider may have worked on it, or may still.
-            Outcome::NoAnswer | Outcome::Cut => None,
+            Outcome::NoAnswer | Outcome::Cut | Outcome::Error => None,
         };
         Some(SettledTry {
             provider: provider.name.clone(),
@@ -123,8 +148,11 @@ impl Exchange {
             status: t.status.unwrap_or(0),
             outcome,
             billed,
-            usage: ok.then(|| self.usage_of(t)),
+            usage: (ok && !counting).then(|| self.usage_of(t)),
             duration: t.ended.unwrap_or(now).saturating_sub(t.started),
+            dropped: labels(&t.dropped),
+            skipped: t.skipped,
+            cooled: t.cooled,
         })
     }
 
@@ -132,7 +160,7 @@ impl Exchange {
     fn usage_of(&self, t: &Try) -> TryUsage {
         let mut usage = t.usage;
         let estimated = !t.complete || usage.input.is_none() || usage.output.is_none();
-        usage.input.get_or_insert((self.scan.len as u64).div_ceil(4));
+        usage.input.get_or_insert(estimate(self.scan.len));
         // A stream's frames are mostly envelope: an event of about 200 bytes carries about one token.
         let seen = t.bytes.div_ceil(if self.scan.stream { 200 } else { 4 });
         usage.output = Some(match usage.output {
@@ -143,4 +171,17 @@ impl Exchange {
         });
         TryUsage { usage, estimated }
     }
+}
+
+/// Tokens of so many bytes of a request, where no provider counted them: about four bytes a token.
+#[must_use]
+pub fn estimate(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(4)
+}
+
+fn labels(paths: &[String]) -> Vec<&'static str> {
+    let mut labels: Vec<_> = paths.iter().map(|path| label(path)).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels
 }

@@ -43,6 +43,8 @@ pub enum Refusal {
         /// The key's name.
         key: String,
     },
+    /// Somebody serves it, but nobody takes this request.
+    Unfit,
     /// All lanes rest; the first is back at this time (Unix nanoseconds).
     Resting {
         /// When a retry makes sense.
@@ -64,6 +66,8 @@ impl Refusal {
                 let message = format!("The key `{key}` may not use the model `{}`.", shown(model));
                 Fault::new(FaultKind::Permission, message).with_param(param).with_code("model_not_allowed")
             }
+            // Whoever judged the fit knows more.
+            Self::Unfit => Fault::new(FaultKind::InvalidRequest, "No provider of this model can serve this request."),
             Self::Resting { until } => {
                 let mut fault =
                     Fault::new(FaultKind::RateLimited, "Every key for this model is rate limited upstream.")

@@ -32,7 +32,7 @@ struct Weighted {
     priority: u32,
 }
 
-/// Plans a request.
+/// Plans a request. `fit` says which hops can take it as it is.
 ///
 /// # Errors
 /// Nobody may or can serve it now.
@@ -42,6 +42,7 @@ pub fn plan(
     resting: &Cooldowns,
     now: u64,
     draw: &mut Draw,
+    fit: &mut dyn FnMut(&Hop) -> bool,
 ) -> Result<Plan, Refusal> {
     let mut pool = Vec::new();
     let mut back: Option<u64> = None;
@@ -53,6 +54,11 @@ pub fn plan(
         expand(snapshot, found, floor, &mut pool);
     }
     let unserved = pool.is_empty();
+    // Before the rests: what no provider takes is refused, whoever rests.
+    pool.retain(|w| fit(&w.hop));
+    if pool.is_empty() && !unserved {
+        return Err(Refusal::Unfit);
+    }
     pool.retain(|w| {
         let until = snapshot.lanes.get(w.hop.lane).and_then(|lane| resting.until(&lane.cluster, now));
         if let Some(until) = until {

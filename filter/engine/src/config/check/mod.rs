@@ -10,15 +10,19 @@ mod model;
 mod provider;
 mod virtual_key;
 
+#[cfg(feature = "schema")]
+pub(super) use self::{model::LABEL, provider::formats};
+
 use std::time::Duration;
 
-use super::fault::{Faults, Path};
+use super::fault::Faults;
+use super::path::Path;
 use super::schema::{AuthMode, Config};
 use super::snapshot::{Retry, Sidecar, Snapshot, Timeouts, VirtualKey};
 use super::text;
 
 /// What names of providers and keys are made of.
-const NAME: &str = "a name of a-z, 0-9 and -, at most 63 long";
+pub(super) const NAME: &str = "a name of a-z, 0-9 and -, at most 63 long";
 
 /// Each try is one row of every composite cluster.
 const MOST_TRIES: u32 = 32;
@@ -49,6 +53,7 @@ pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Sna
         listen: listen(typed, &root, faults),
         auth: auth(typed),
         client_keys: typed.client_keys,
+        strict: typed.strict,
         models,
         retry: retry(typed, &root.member("retry"), faults),
         body_limit: body_limit(typed, &root.member("limits"), faults),

@@ -2,13 +2,14 @@
 
 use super::provider::Known;
 use super::weights;
-use crate::config::fault::{Faults, Path};
+use crate::config::fault::Faults;
+use crate::config::path::Path;
 use crate::config::schema::{self, Map};
 use crate::config::snapshot::{Candidate, Model};
 use crate::config::text;
 
 /// What names of models are made of.
-pub(super) const LABEL: &str = "a name of at most 256 bytes without control characters";
+pub(in crate::config) const LABEL: &str = "a name of at most 256 bytes without control characters";
 
 pub(super) fn resolve(typed: &Map<schema::Model>, known: Known<'_>, path: &Path, faults: &mut Faults) -> Vec<Model> {
     typed
@@ -17,7 +18,7 @@ pub(super) fn resolve(typed: &Map<schema::Model>, known: Known<'_>, path: &Path,
         .map(|(name, given)| {
             let path = path.member(name);
             if !text::is_label(name) {
-                faults.add(&path, "an unusable name", LABEL);
+                faults.add(&path.name(), "an unusable name", LABEL);
             }
             Model { name: name.clone(), candidates: candidates(name, given, known, &path.member("candidates"), faults) }
         })

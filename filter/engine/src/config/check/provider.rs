@@ -2,10 +2,11 @@
 
 use wire::format::Outbound;
 use wire::format::openai_chat::OpenAiChat;
-use wire::provider::{BEARER, PROVIDERS, Provider as Row};
+use wire::provider::{BEARER, Base as Address, PROVIDERS, Provider as Row};
 
 use super::{NAME, weights};
-use crate::config::fault::{Faults, Path};
+use crate::config::fault::Faults;
+use crate::config::path::Path;
 use crate::config::schema::{self, Map};
 use crate::config::snapshot::{Lane, Names, Provider};
 use crate::config::text::{self, Base};
@@ -55,10 +56,11 @@ impl Known<'_> {
     /// Deny by default: a model that none of the provider's keys may be used for cannot be served.
     pub(super) fn expect_served(&self, provider: usize, model: &str, path: &Path, faults: &mut Faults) {
         let Some(Provider { name, lanes, .. }) = self.providers.get(provider) else { return };
-        let mut lanes = self.lanes.get(lanes.clone()).unwrap_or_default().iter();
+        let lanes = self.lanes.get(lanes.clone()).unwrap_or_default();
         // Without lanes there is a fault already.
-        if lanes.len() > 0 && !lanes.any(|lane| lane.models.contains(model)) {
-            faults.add(path, format!("{model:?}"), format!("a model in `models` of a key of provider {name}"));
+        if !lanes.is_empty() && !lanes.iter().any(|lane| lane.models.contains(model)) {
+            let expected = format!("a model in `models` of a key of provider {name}");
+            faults.unknown(path, model, expected, lanes.iter().flat_map(|lane| lane.models.list()));
         }
     }
 }
@@ -72,7 +74,7 @@ pub(super) fn resolve(typed: &Map<schema::Provider>, path: &Path, faults: &mut F
     for (name, given) in &typed.0 {
         let path = path.member(name);
         if !text::is_name(name) {
-            faults.add(&path, format!("the name {name:?}"), NAME);
+            faults.add(&path.name(), format!("the name {name:?}"), NAME);
         }
         let first = lanes.len();
         keys(name, providers.len(), &given.keys, &path.member("keys"), &mut lanes, faults);
@@ -84,6 +86,14 @@ pub(super) fn resolve(typed: &Map<schema::Provider>, path: &Path, faults: &mut F
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     PROVIDERS.iter().flat_map(|rows| rows.iter())
+}
+
+/// Names of what can be spoken.
+pub(in crate::config) fn formats() -> Vec<&'static str> {
+    let mut names: Vec<&str> = rows().map(|row| row.format.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn provider(
@@ -101,17 +111,18 @@ fn provider(
     let custom = row.is_none() && given.like.is_none();
     if custom && given.base_url.is_none() && given.format.is_none() {
         let expected = "a known provider's name, or `like`, or `base_url` and `format`";
-        faults.unknown(path, name, expected, wire::provider::names());
+        faults.unknown(&path.name(), name, expected, wire::provider::names());
     }
-    let base = base(given.base_url.as_deref().or(row.map(|row| row.base)), custom, &path.member("base_url"), faults);
+    let base = base(given.base_url.as_deref(), row, custom, &path.member("base_url"), faults);
     let spoken = spoken(given.format.as_deref(), row, custom, &path.member("format"), faults);
     let auth = row.or(spoken).map_or(BEARER, |row| row.auth);
     let (auth_header, auth_prefix) = match &given.auth_header {
         None => (auth.header.to_owned(), auth.prefix.to_owned()),
         Some(own) => auth_header(own, &path.member("auth_header"), faults),
     };
-    if let Some(below) = given.path.as_deref().filter(|below| !text::is_path(below)) {
-        faults.add(&path.member("path"), format!("{below:?}"), "a path such as /chat/completions");
+    if let Some(below) = given.path.as_deref().filter(|below| !text::is_chat_path(below)) {
+        let expected = "a path such as /chat/completions, which may hold {model} as one segment and a query";
+        faults.add(&path.member("path"), format!("{below:?}"), expected);
     }
     Provider {
         name: name.to_owned(),
@@ -129,14 +140,19 @@ fn provider(
     }
 }
 
-fn base(given: Option<&str>, custom: bool, path: &Path, faults: &mut Faults) -> Base {
+fn base(given: Option<&str>, row: Option<&Row>, custom: bool, path: &Path, faults: &mut Faults) -> Base {
     let expected = "https://HOST[:PORT][/PREFIX]";
-    match given.map(text::base) {
-        Some(Ok(base)) => return base,
-        Some(Err(found)) => faults.add(path, found, expected),
-        None if custom => faults.add(path, "nothing", format!("{expected}, since no known provider has this name")),
+    match (given.or(row.and_then(|row| row.base.fixed())).map(text::base), row.map(|row| row.base)) {
+        (Some(Ok(base)), _) => return base,
+        (Some(Err(found)), _) => faults.add(path, found, expected),
+        (None, Some(Address::Own(shape))) => {
+            faults.add(path, "nothing", format!("{shape}, since every customer has an address of its own"));
+        }
+        (None, _) if custom => {
+            faults.add(path, "nothing", format!("{expected}, since no known provider has this name"));
+        }
         // Unknown `like`: told there.
-        None => {}
+        (None, _) => {}
     }
     Base { tls: true, host: String::new(), port: 0, authority: String::new(), prefix: String::new() }
 }
@@ -157,9 +173,7 @@ fn spoken(
     path: &Path,
     faults: &mut Faults,
 ) -> Option<&'static Row> {
-    let mut names: Vec<&str> = rows().map(|row| row.format.name()).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = formats();
     let expected = format!("one of {}", names.join(", "));
     let Some(name) = given else {
         if custom {

@@ -3,7 +3,8 @@
 use super::model::LABEL;
 use super::provider::Known;
 use super::weights;
-use crate::config::fault::{Faults, Path};
+use crate::config::fault::Faults;
+use crate::config::path::Path;
 use crate::config::schema;
 use crate::config::snapshot::{KeyCandidate, Names, VirtualKey};
 use crate::config::text;

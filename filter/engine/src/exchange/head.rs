@@ -1,0 +1,88 @@
+//! The response head as the client sees it.
+//!
+//! Does not: judge or keep anything; the status in it is the provider's, which Envoy judges.
+
+use super::{Exchange, Headers, vendor};
+
+/// How much of the provider's own head stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Same format, and a body of the same length.
+    All,
+    /// Same format. A watched stream may lose an event that the client did not ask for, so its length is not known.
+    NotLength,
+    /// Other format: what both vendors have, in the words of the client's.
+    Translated {
+        /// The body is a stream.
+        stream: bool,
+        /// Seconds after which a retry makes sense.
+        retry_after: Option<u64>,
+    },
+}
+
+pub(super) fn client_head(
+    ex: &Exchange,
+    hop: usize,
+    headers: &[(Vec<u8>, Vec<u8>)],
+    kept: Kept,
+    status: u16,
+    now: u64,
+) -> Headers {
+    let own = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let mut out = vec![own(":status", &status.to_string())];
+    match kept {
+        Kept::All | Kept::NotLength => out.extend(headers.iter().filter_map(|(name, value)| {
+            let name = std::str::from_utf8(name).ok()?;
+            (passes(name) && (kept == Kept::All || name != "content-length")).then(|| (name.to_owned(), value.clone()))
+        })),
+        Kept::Translated { stream, retry_after } => {
+            if stream {
+                out.extend([own("content-type", "text/event-stream"), own("cache-control", "no-cache")]);
+            } else {
+                out.push(own("content-type", "application/json"));
+            }
+            out.extend(retry_after.map(|seconds| own("retry-after", &seconds.to_string())));
+            let from = ex.provider(hop).map_or("", |provider| provider.format.name());
+            out.extend(vendor::translate(headers, from, ex.inbound.name(), now));
+        }
+    }
+    if let (Some(provider), Some(hop)) = (ex.provider(hop), ex.plan.hops.get(hop)) {
+        out.push(own("x-attache-provider", &provider.name));
+        out.push(own("x-attache-model", &hop.model));
+        if hop.substituted {
+            let asked = ex.scan.model.as_deref().unwrap_or_default();
+            out.push(own("x-attache-substituted", &header_text(&format!("{asked}→{}", hop.model))));
+        }
+    }
+    out.push(own("x-attache-attempts", &ex.tries.len().to_string()));
+    if let Some(current) = ex.tries.last().filter(|t| !t.dropped.is_empty()) {
+        out.push(own("x-attache-dropped", &header_text(&current.dropped.join(","))));
+    }
+    if ex.sealed {
+        // Envoy never retries an answer that says so (unless the policy names it); the plan role hides it again.
+        out.push(own("x-envoy-ratelimited", "true"));
+    }
+    out
+}
+
+/// Text that a client chose, safe in a header: visible characters only, bounded.
+fn header_text(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(512).collect()
+}
+
+/// A provider's header that concerns the client. Cookies, edge and transport matters end here.
+fn passes(name: &str) -> bool {
+    const DROPPED: [&str; 9] = [
+        "set-cookie",
+        "alt-svc",
+        "strict-transport-security",
+        "server",
+        "via",
+        "report-to",
+        "nel",
+        "connection",
+        "transfer-encoding",
+    ];
+    let prefixed = [":", "x-envoy-", "x-attache-", "cf-"].iter().any(|prefix| name.starts_with(prefix));
+    !prefixed && !DROPPED.contains(&name)
+}
