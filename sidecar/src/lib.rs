@@ -2,6 +2,8 @@
 //!
 //! Does not: decide about requests (that is `engine`) or understand formats (that is `wire`).
 
+pub mod doctor;
 pub mod read;
+pub mod reference;
 pub mod render;
 pub mod serve;

@@ -3,8 +3,6 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use sidecar::read;
-
 use super::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +13,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = read::file(&args.file).map_err(Failure::Faults)?;
+    let loaded = super::read(&args.file)?;
     let snapshot = &loaded.snapshot;
     writeln!(
         std::io::stdout().lock(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use sidecar::{read, render};
+use sidecar::render;
 
 use super::Failure;
 
@@ -58,7 +58,7 @@ fn resolve(text: &str) -> Result<(String, SocketAddr), String> {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Host::Envoy(args) = &args.host;
-    let loaded = read::file(&args.config).map_err(Failure::Faults)?;
+    let loaded = super::read(&args.config)?;
     // Envoy takes relative paths from wherever it was started.
     let output = std::path::absolute(&args.output).context("the output directory")?;
     let at = args.at.clone().unwrap_or_else(|| output.clone());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sidecar::{read, serve};
+use sidecar::serve;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
@@ -15,7 +15,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = read::file(&args.config).map_err(Failure::Faults)?;
+    let loaded = super::read(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

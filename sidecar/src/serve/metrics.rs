@@ -9,6 +9,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, R
 
 use super::ledger::{OUTCOMES, Recorded, TOKENS, Totals};
 
+/// In seconds: what the gateway does before a provider is asked, from a splice to a large translation.
+const OVERHEAD_BUCKETS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 /// In seconds: from a quick refusal to a reasoning model's minutes.
 const BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
@@ -20,11 +23,16 @@ pub struct Metrics {
     attempts: IntCounterVec,
     failovers: IntCounterVec,
     tokens: IntCounterVec,
+    cooldowns: IntCounterVec,
+    dropped: IntCounterVec,
+    skipped: IntCounterVec,
     settlements: IntCounter,
     duplicates: IntCounter,
     admits: IntCounterVec,
     duration: HistogramVec,
     first_byte: HistogramVec,
+    first_content: HistogramVec,
+    overhead: HistogramVec,
 }
 
 impl Metrics {
@@ -37,20 +45,22 @@ impl Metrics {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
-        let histogram = |name: &str, help: &str| {
-            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            registered(&registry, HistogramVec::new(options, &["model"])?)
+        let histogram = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            registered(&registry, HistogramVec::new(options, labels)?)
         };
+        let time = |name: &str, help: &str| histogram(name, help, &BUCKETS, &["model"]);
         Ok(Self {
             requests: counter(
                 "attache_requests_total",
-                "Finished requests by virtual key, asked model, class of the status the client saw, and its dialect.",
-                &["key", "model", "status_class", "dialect"],
+                "Finished requests by virtual key and its team, asked model, class of the status the client saw, and \
+                 its dialect.",
+                &["key", "team", "model", "status_class", "dialect"],
             )?,
             attempts: counter(
                 "attache_attempts_total",
                 "Tries at providers by outcome.",
-                &["provider", "model", "outcome"],
+                &["provider", "model", "key", "team", "outcome"],
             )?,
             failovers: counter(
                 "attache_failovers_total",
@@ -60,7 +70,22 @@ impl Metrics {
             tokens: counter(
                 "attache_tokens_total",
                 "Tokens as the provider reported them, or as estimated where it did not.",
-                &["provider", "model", "kind"],
+                &["provider", "model", "key", "team", "kind"],
+            )?,
+            cooldowns: counter(
+                "attache_cooldowns_total",
+                "Times a key of the provider was sent to rest.",
+                &["provider"],
+            )?,
+            dropped: counter(
+                "attache_dropped_fields_total",
+                "Members of requests that were not carried over to the provider.",
+                &["provider", "field"],
+            )?,
+            skipped: counter(
+                "attache_stream_events_skipped_total",
+                "Events of the provider's streams that nobody could read.",
+                &["provider"],
             )?,
             settlements: registered(
                 &registry,
@@ -74,8 +99,18 @@ impl Metrics {
                 )?,
             )?,
             admits: counter("attache_admits_total", "Answers to Admit by verdict.", &["verdict"])?,
-            duration: histogram("attache_request_duration_seconds", "From a request's arrival to its end.")?,
-            first_byte: histogram("attache_first_byte_seconds", "From a request's arrival to the first byte back.")?,
+            duration: time("attache_request_duration_seconds", "From a request's arrival to its end.")?,
+            first_byte: time("attache_first_byte_seconds", "From a request's arrival to the first byte back.")?,
+            first_content: time(
+                "attache_time_to_first_content_seconds",
+                "From a request's arrival to the first content of a streamed answer.",
+            )?,
+            overhead: histogram(
+                "attache_gateway_overhead_seconds",
+                "From the whole request to the first try that was ready to be sent.",
+                &OVERHEAD_BUCKETS,
+                &[],
+            )?,
             registry,
         })
     }
@@ -90,28 +125,37 @@ impl Metrics {
         self.add(&recorded.totals);
         self.duplicates.inc_by(recorded.duplicates);
         for timing in &recorded.timings {
-            observe(&self.duration, &timing.model, Some(timing.duration));
-            observe(&self.first_byte, &timing.model, timing.first_byte);
+            let model = [timing.model.as_str()];
+            observe(&self.duration, &model, Some(timing.duration));
+            observe(&self.first_byte, &model, timing.first_byte);
+            observe(&self.first_content, &model, timing.first_content);
+            observe(&self.overhead, &[], timing.overhead);
         }
     }
 
     /// Sums: those of a commit, or at the start those of the store.
     pub fn add(&self, totals: &Totals) {
         for (labels, requests) in &totals.requests {
-            let labels = [&*labels.key, &*labels.model, &*labels.status_class, &*labels.dialect];
+            let labels = [&*labels.key, &*labels.team, &*labels.model, &*labels.status_class, &*labels.dialect];
             bump(&self.requests, &labels, *requests);
             self.settlements.inc_by(*requests);
         }
         for (labels, sums) in &totals.usage {
+            let at = |last| [&*labels.provider, &*labels.model, &*labels.key, &*labels.team, last];
             for ((_, outcome), tries) in OUTCOMES.iter().zip(sums.tries) {
-                bump(&self.attempts, &[&labels.provider, &labels.model, outcome], tries);
+                bump(&self.attempts, &at(outcome), tries);
             }
             for (kind, tokens) in TOKENS.iter().zip(sums.tokens) {
-                bump(&self.tokens, &[&labels.provider, &labels.model, kind], tokens);
+                bump(&self.tokens, &at(kind), tokens);
             }
+            bump(&self.cooldowns, &[&labels.provider], sums.cooldowns);
+            bump(&self.skipped, &[&labels.provider], sums.skipped_events);
         }
         for ((from, to), failovers) in &totals.failovers {
             bump(&self.failovers, &[from, to], *failovers);
+        }
+        for ((provider, field), dropped) in &totals.dropped {
+            bump(&self.dropped, &[provider, field], *dropped);
         }
     }
 
@@ -139,9 +183,9 @@ fn bump(series: &IntCounterVec, labels: &[&str], by: u64) {
     }
 }
 
-fn observe(series: &HistogramVec, model: &str, seconds: Option<f64>) {
+fn observe(series: &HistogramVec, labels: &[&str], seconds: Option<f64>) {
     if let Some(seconds) = seconds
-        && let Ok(histogram) = series.get_metric_with_label_values(&[model])
+        && let Ok(histogram) = series.get_metric_with_label_values(labels)
     {
         histogram.observe(seconds);
     }
@@ -156,18 +200,37 @@ mod tests {
         let mut totals = Totals::default();
         let request = RequestLabels {
             key: "prod".to_owned(),
+            team: "search".to_owned(),
             model: "gpt-4.1".to_owned(),
             status_class: "2xx".to_owned(),
             dialect: "openai_chat".to_owned(),
         };
         totals.requests.insert(request, 2);
-        let place =
-            UsageLabels { key: "prod".to_owned(), provider: "openai".to_owned(), model: "gpt-4.1-mini".to_owned() };
-        let sums = Sums { requests: 2, errors: 0, tries: [2, 1, 0, 0], tokens: [30, 4, 0, 0, 1] };
+        let place = UsageLabels {
+            key: "prod".to_owned(),
+            team: "search".to_owned(),
+            provider: "openai".to_owned(),
+            model: "gpt-4.1-mini".to_owned(),
+        };
+        let sums = Sums {
+            requests: 2,
+            errors: 0,
+            tries: [2, 1, 0, 0],
+            tokens: [30, 4, 0, 0, 1],
+            cooldowns: 3,
+            skipped_events: 1,
+        };
         totals.usage.insert(place.clone(), sums);
         totals.usage.insert(UsageLabels { key: "dev".to_owned(), ..place }, sums);
         totals.failovers.insert(("openai".to_owned(), "anthropic".to_owned()), 1);
-        let timing = Timing { model: "gpt-4.1".to_owned(), duration: 0.2, first_byte: Some(0.04) };
+        totals.dropped.insert(("openai".to_owned(), "top_k".to_owned()), 5);
+        let timing = Timing {
+            model: "gpt-4.1".to_owned(),
+            duration: 0.2,
+            first_byte: Some(0.04),
+            first_content: Some(0.05),
+            overhead: Some(0.000_15),
+        };
         Recorded { totals, timings: vec![timing], duplicates: 3 }
     }
 
@@ -178,18 +241,24 @@ mod tests {
         metrics.admit("admitted");
         let text = metrics.text().unwrap();
         for line in [
-            r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx"} 2"#,
-            r#"attache_attempts_total{model="gpt-4.1-mini",outcome="ok",provider="openai"} 4"#,
-            r#"attache_attempts_total{model="gpt-4.1-mini",outcome="error",provider="openai"} 2"#,
+            r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx",team="search"} 2"#,
+            r#"attache_attempts_total{key="prod",model="gpt-4.1-mini",outcome="ok",provider="openai",team="search"} 2"#,
+            r#"attache_attempts_total{key="dev",model="gpt-4.1-mini",outcome="error",provider="openai",team="search"} 1"#,
             r#"attache_failovers_total{from_provider="openai",to_provider="anthropic"} 1"#,
-            r#"attache_tokens_total{kind="input",model="gpt-4.1-mini",provider="openai"} 60"#,
-            r#"attache_tokens_total{kind="reasoning",model="gpt-4.1-mini",provider="openai"} 2"#,
+            r#"attache_tokens_total{key="prod",kind="input",model="gpt-4.1-mini",provider="openai",team="search"} 30"#,
+            r#"attache_tokens_total{key="dev",kind="reasoning",model="gpt-4.1-mini",provider="openai",team="search"} 1"#,
+            r#"attache_cooldowns_total{provider="openai"} 6"#,
+            r#"attache_dropped_fields_total{field="top_k",provider="openai"} 5"#,
+            r#"attache_stream_events_skipped_total{provider="openai"} 2"#,
             "attache_settlements_total 2",
             "attache_settlements_duplicate_total 3",
             r#"attache_admits_total{verdict="admitted"} 1"#,
             r#"attache_request_duration_seconds_bucket{model="gpt-4.1",le="0.25"} 1"#,
             r#"attache_first_byte_seconds_bucket{model="gpt-4.1",le="0.025"} 0"#,
             r#"attache_first_byte_seconds_count{model="gpt-4.1"} 1"#,
+            r#"attache_time_to_first_content_seconds_bucket{model="gpt-4.1",le="0.05"} 1"#,
+            r#"attache_gateway_overhead_seconds_bucket{le="0.0001"} 0"#,
+            r#"attache_gateway_overhead_seconds_bucket{le="0.0002"} 1"#,
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }

@@ -29,7 +29,7 @@ use self::admit::Admission;
 use self::keys::Keys;
 use self::ledger::Ledger;
 use self::ledger::sqlite::Sqlite;
-use self::ledger::tally::Labels;
+use self::ledger::tally::{self, Labels};
 use self::ledger::writer::Writer;
 use self::metrics::Metrics;
 use self::server::{Listener, Service};
@@ -156,10 +156,11 @@ fn labels(loaded: &Loaded) -> Labels {
         };
         asked.into_iter().chain(key.candidates.iter().flat_map(|candidate| candidate.models.clone()))
     });
-    Labels::new(
-        loaded.virtual_keys.iter().map(|key| key.name.clone()),
-        served.chain(of_keys).filter(|name| !name.ends_with('*')),
-        snapshot.providers.iter().map(|provider| provider.name.clone()),
-        wire::format::INBOUND.iter().map(|dialect| dialect.name().to_owned()),
-    )
+    Labels::new(tally::Names {
+        keys: loaded.virtual_keys.iter().map(|key| key.name.clone()).collect(),
+        teams: loaded.virtual_keys.iter().filter_map(|key| key.team.clone()).collect(),
+        models: served.chain(of_keys).filter(|name| !name.ends_with('*')).collect(),
+        providers: snapshot.providers.iter().map(|provider| provider.name.clone()).collect(),
+        dialects: wire::format::INBOUND.iter().map(|dialect| dialect.name().to_owned()).collect(),
+    })
 }

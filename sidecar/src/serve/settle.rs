@@ -11,6 +11,9 @@ use super::ledger::{AdmissionId, Entry};
 /// Longest name in a row. A model's name comes from the client and may be anything.
 const LONGEST: usize = 256;
 
+/// More members than any filter's list has.
+const LONGEST_LIST: usize = 256;
+
 /// A batch as the ledger takes it.
 ///
 /// # Errors
@@ -27,8 +30,11 @@ pub fn entries(request: SettleRequest) -> Result<Vec<Entry>, Status> {
 }
 
 fn shorten(it: &mut Settlement) {
-    let own = [&mut it.key, &mut it.asked_model, &mut it.dialect, &mut it.team, &mut it.customer];
-    let tries = it.tries.iter_mut().flat_map(|attempt| [&mut attempt.provider, &mut attempt.key, &mut attempt.model]);
+    let own = [&mut it.key, &mut it.asked_model, &mut it.dialect, &mut it.team, &mut it.customer, &mut it.operation];
+    let tries = it.tries.iter_mut().flat_map(|attempt| {
+        attempt.dropped.truncate(LONGEST_LIST);
+        [&mut attempt.provider, &mut attempt.key, &mut attempt.model].into_iter().chain(&mut attempt.dropped)
+    });
     for text in own.into_iter().chain(tries) {
         text.truncate(text.floor_char_boundary(LONGEST));
     }

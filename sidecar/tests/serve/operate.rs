@@ -25,10 +25,10 @@ async fn metrics_are_well_formed_and_know_a_model_with_a_dot() {
         assert!(name.starts_with("attache_") && labels.ends_with('}'), "{line}");
     }
     for line in [
-        r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx"} 1"#,
-        r#"attache_attempts_total{model="gpt-4.1",outcome="error",provider="anthropic"} 1"#,
+        r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx",team="search"} 1"#,
+        r#"attache_attempts_total{key="prod",model="gpt-4.1",outcome="error",provider="anthropic",team="search"} 1"#,
         r#"attache_failovers_total{from_provider="anthropic",to_provider="openai"} 1"#,
-        r#"attache_tokens_total{kind="output",model="gpt-4.1",provider="openai"} 5"#,
+        r#"attache_tokens_total{key="prod",kind="output",model="gpt-4.1",provider="openai",team="search"} 5"#,
         r#"attache_admits_total{verdict="unknown_key"} 1"#,
         r#"attache_request_duration_seconds_count{model="gpt-4.1"} 1"#,
         r#"attache_first_byte_seconds_bucket{model="gpt-4.1",le="0.01"} 1"#,

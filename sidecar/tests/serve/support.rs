@@ -127,6 +127,7 @@ pub(crate) fn settlement(counter: u64) -> Settlement {
     Settlement {
         counter,
         key: "prod".to_owned(),
+        team: "search".to_owned(),
         asked_model: "gpt-4.1".to_owned(),
         dialect: "openai_chat".to_owned(),
         status: 200,

@@ -66,6 +66,10 @@ pub struct Timing {
     pub duration: f64,
     /// From arrival to the first byte, in seconds; none if there was no byte.
     pub first_byte: Option<f64>,
+    /// From arrival to the first content of a streamed answer, in seconds; none if it was not streamed or empty.
+    pub first_content: Option<f64>,
+    /// What the gateway itself took before the first try, in seconds; none if there was no try.
+    pub overhead: Option<f64>,
 }
 
 /// Sums over settlements, by label. Labels are bounded in number: see [`tally::Labels`].
@@ -77,6 +81,8 @@ pub struct Totals {
     pub usage: BTreeMap<UsageLabels, Sums>,
     /// Consecutive tries at different providers: (from, to).
     pub failovers: BTreeMap<(String, String), u64>,
+    /// Members of requests that were not carried over: (provider, field).
+    pub dropped: BTreeMap<(String, String), u64>,
 }
 
 /// What requests are counted by.
@@ -84,6 +90,8 @@ pub struct Totals {
 pub struct RequestLabels {
     /// Virtual key; empty if none was needed.
     pub key: String,
+    /// Team of the key; empty if it has none.
+    pub team: String,
     /// Model the client asked for.
     pub model: String,
     /// `2xx` to `5xx`; `none` if the client left before any status.
@@ -97,13 +105,15 @@ pub struct RequestLabels {
 pub struct UsageLabels {
     /// Virtual key; empty if none was needed.
     pub key: String,
+    /// Team of the key; empty if it has none.
+    pub team: String,
     /// Provider; empty for a request that reached none.
     pub provider: String,
     /// The provider's name of the model; empty for a request that reached none.
     pub model: String,
 }
 
-/// Counts of one (virtual key, provider, model).
+/// Counts of one (virtual key, team, provider, model).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Sums {
     /// Requests whose last try was here.
@@ -114,6 +124,10 @@ pub struct Sums {
     pub tries: [u64; OUTCOMES.len()],
     /// Tokens by kind, in the order of [`TOKENS`].
     pub tokens: [u64; TOKENS.len()],
+    /// Times a key of the provider was sent to rest.
+    pub cooldowns: u64,
+    /// Events of its streams that nobody could read.
+    pub skipped_events: u64,
 }
 
 /// Outcomes of a try, as labels.

@@ -13,10 +13,13 @@ CREATE TABLE IF NOT EXISTS settlement (
     client_gone INTEGER NOT NULL,
     started_unix_nanos INTEGER NOT NULL,
     duration_micros INTEGER NOT NULL,
-    first_byte_micros INTEGER NOT NULL
+    first_byte_micros INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    first_content_micros INTEGER NOT NULL,
+    overhead_micros INTEGER NOT NULL
 );
 
--- Its tries in order. Outcome and billed as numbered in sidecar.proto.
+-- Its tries in order. Outcome and billed as numbered in sidecar.proto; dropped as labels with commas between.
 CREATE TABLE IF NOT EXISTS attempt (
     settlement INTEGER NOT NULL REFERENCES settlement (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -33,21 +36,26 @@ CREATE TABLE IF NOT EXISTS attempt (
     cache_write_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
     estimated INTEGER NOT NULL,
+    dropped TEXT NOT NULL,
+    skipped_events INTEGER NOT NULL,
+    cooled INTEGER NOT NULL,
     PRIMARY KEY (settlement, position)
 ) WITHOUT ROWID;
 
 -- Sums, kept for ever. Label values are bounded in number before they come here.
 CREATE TABLE IF NOT EXISTS request_count (
     key TEXT NOT NULL,
+    team TEXT NOT NULL,
     model TEXT NOT NULL,
     status_class TEXT NOT NULL,
     dialect TEXT NOT NULL,
     requests INTEGER NOT NULL,
-    PRIMARY KEY (key, model, status_class, dialect)
+    PRIMARY KEY (key, team, model, status_class, dialect)
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS usage_count (
     key TEXT NOT NULL,
+    team TEXT NOT NULL,
     provider TEXT NOT NULL,
     model TEXT NOT NULL,
     requests INTEGER NOT NULL,
@@ -61,7 +69,9 @@ CREATE TABLE IF NOT EXISTS usage_count (
     cache_read_tokens INTEGER NOT NULL,
     cache_write_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
-    PRIMARY KEY (key, provider, model)
+    cooldowns INTEGER NOT NULL,
+    skipped_events INTEGER NOT NULL,
+    PRIMARY KEY (key, team, provider, model)
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS failover_count (
@@ -69,6 +79,13 @@ CREATE TABLE IF NOT EXISTS failover_count (
     to_provider TEXT NOT NULL,
     failovers INTEGER NOT NULL,
     PRIMARY KEY (from_provider, to_provider)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS dropped_count (
+    provider TEXT NOT NULL,
+    field TEXT NOT NULL,
+    dropped INTEGER NOT NULL,
+    PRIMARY KEY (provider, field)
 ) WITHOUT ROWID;
 
 -- Single numbers: generation of key records, time of the last probe.

@@ -21,8 +21,8 @@ use super::{Entry, Ledger, LedgerError, Recorded, RequestLabels, Sums, Totals, U
 pub const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How long a commit waits for somebody else's lock on the file before it fails and the settlements are sent again.
 const BUSY: Duration = Duration::from_secs(1);
-/// Shape of the file; a newer one is refused.
-const VERSION: i64 = 1;
+/// Shape of the file; an older one is brought up, a newer one is refused.
+const VERSION: i64 = 2;
 
 /// An open file.
 #[derive(Debug)]
@@ -37,17 +37,26 @@ impl Sqlite {
     /// # Errors
     /// It cannot be opened, or a newer version wrote it.
     pub fn open(path: &Path, labels: Labels) -> Result<Self, LedgerError> {
-        let connection = Connection::open(path)?;
+        let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // One step: a file is of one version or of the other, whenever the process ends.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version > VERSION {
             return Err(LedgerError::new(format!("{} has version {version}, known is {VERSION}", path.display())));
         }
-        connection.execute_batch(include_str!("schema.sql"))?;
-        connection.pragma_update(None, "user_version", VERSION)?;
+        if version == 1 {
+            transaction.execute_batch(include_str!("from_1.sql"))?;
+        }
+        transaction.execute_batch(include_str!("schema.sql"))?;
+        if version == 1 {
+            transaction.execute_batch(include_str!("from_1_rows.sql"))?;
+        }
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
         let mut this = Self { connection, labels };
         let totals = this.totals()?;
         this.labels.keep(&totals);
@@ -84,30 +93,48 @@ impl Ledger for Sqlite {
     fn totals(&self) -> Result<Totals, LedgerError> {
         let mut totals = Totals::default();
         let mut query =
-            self.connection.prepare("SELECT key, model, status_class, dialect, requests FROM request_count")?;
+            self.connection.prepare("SELECT key, team, model, status_class, dialect, requests FROM request_count")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            let labels =
-                RequestLabels { key: row.get(0)?, model: row.get(1)?, status_class: row.get(2)?, dialect: row.get(3)? };
-            totals.requests.insert(labels, count(row, 4)?);
+            let labels = RequestLabels {
+                key: row.get(0)?,
+                team: row.get(1)?,
+                model: row.get(2)?,
+                status_class: row.get(3)?,
+                dialect: row.get(4)?,
+            };
+            totals.requests.insert(labels, count(row, 5)?);
         }
         let mut query = self.connection.prepare(
-            "SELECT key, provider, model, requests, errors, tries_ok, tries_error, tries_no_answer, tries_cut, \
-             input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens FROM usage_count",
+            "SELECT key, team, provider, model, requests, errors, cooldowns, skipped_events, tries_ok, tries_error, \
+             tries_no_answer, tries_cut, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
+             reasoning_tokens FROM usage_count",
         )?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            let labels = UsageLabels { key: row.get(0)?, provider: row.get(1)?, model: row.get(2)? };
-            let mut sums = Sums { requests: count(row, 3)?, errors: count(row, 4)?, ..Sums::default() };
-            for (column, sum) in (5..).zip(sums.tries.iter_mut().chain(&mut sums.tokens)) {
+            let labels = UsageLabels { key: row.get(0)?, team: row.get(1)?, provider: row.get(2)?, model: row.get(3)? };
+            let mut sums = Sums {
+                requests: count(row, 4)?,
+                errors: count(row, 5)?,
+                cooldowns: count(row, 6)?,
+                skipped_events: count(row, 7)?,
+                ..Sums::default()
+            };
+            for (column, sum) in (8..).zip(sums.tries.iter_mut().chain(&mut sums.tokens)) {
                 *sum = count(row, column)?;
             }
             totals.usage.insert(labels, sums);
         }
-        let mut query = self.connection.prepare("SELECT from_provider, to_provider, failovers FROM failover_count")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            totals.failovers.insert((row.get(0)?, row.get(1)?), count(row, 2)?);
+        let pairs = [
+            (&mut totals.failovers, "SELECT from_provider, to_provider, failovers FROM failover_count"),
+            (&mut totals.dropped, "SELECT provider, field, dropped FROM dropped_count"),
+        ];
+        for (sums, select) in pairs {
+            let mut query = self.connection.prepare(select)?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                sums.insert((row.get(0)?, row.get(1)?), count(row, 2)?);
+            }
         }
         Ok(totals)
     }
@@ -134,8 +161,8 @@ fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool
     let id: Option<i64> = transaction
         .prepare_cached(
             "INSERT INTO settlement (admission_id, key, team, customer, asked_model, dialect, stream, status, \
-             client_gone, started_unix_nanos, duration_micros, first_byte_micros) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             client_gone, started_unix_nanos, duration_micros, first_byte_micros, operation, first_content_micros, \
+             overhead_micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
              ON CONFLICT (admission_id) DO NOTHING RETURNING id",
         )?
         .query_row(
@@ -152,6 +179,9 @@ fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool
                 int(it.started_unix_nanos),
                 int(it.duration_micros),
                 int(it.first_byte_micros),
+                it.operation,
+                int(it.first_content_micros),
+                int(it.overhead_micros),
             ],
             |row| row.get(0),
         )
@@ -169,7 +199,8 @@ fn insert_try(transaction: &Transaction<'_>, settlement: i64, position: i64, it:
         .prepare_cached(
             "INSERT INTO attempt (settlement, position, provider, provider_key, model, status, outcome, billed, \
              duration_micros, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, \
-             estimated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             estimated, dropped, skipped_events, cooled) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             settlement,
@@ -187,33 +218,40 @@ fn insert_try(transaction: &Transaction<'_>, settlement: i64, position: i64, it:
             cache_write,
             reasoning,
             it.usage.is_some_and(|usage| usage.estimated),
+            it.dropped.join(","),
+            int(it.skipped_events),
+            it.cooled,
         ])?;
     Ok(())
 }
 
 fn add_totals(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::Result<()> {
     let mut add = transaction.prepare_cached(
-        "INSERT INTO request_count VALUES (?1, ?2, ?3, ?4, ?5) \
+        "INSERT INTO request_count VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT DO UPDATE SET requests = requests + excluded.requests",
     )?;
     for (labels, requests) in &totals.requests {
-        add.execute(params![labels.key, labels.model, labels.status_class, labels.dialect, int(*requests)])?;
+        let RequestLabels { key, team, model, status_class, dialect } = labels;
+        add.execute(params![key, team, model, status_class, dialect, int(*requests)])?;
     }
     let mut add = transaction.prepare_cached(
-        "INSERT INTO usage_count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+        "INSERT INTO usage_count \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
          ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors, \
          tries_ok = tries_ok + excluded.tries_ok, tries_error = tries_error + excluded.tries_error, \
          tries_no_answer = tries_no_answer + excluded.tries_no_answer, tries_cut = tries_cut + excluded.tries_cut, \
          input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens, \
          cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, \
          cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
-         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens",
+         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
+         cooldowns = cooldowns + excluded.cooldowns, skipped_events = skipped_events + excluded.skipped_events",
     )?;
     for (labels, sums) in &totals.usage {
         let [ok, error, no_answer, cut] = sums.tries.map(int);
         let [input, output, cache_read, cache_write, reasoning] = sums.tokens.map(int);
         add.execute(params![
             labels.key,
+            labels.team,
             labels.provider,
             labels.model,
             int(sums.requests),
@@ -227,14 +265,27 @@ fn add_totals(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::Resul
             cache_read,
             cache_write,
             reasoning,
+            int(sums.cooldowns),
+            int(sums.skipped_events),
         ])?;
     }
-    let mut add = transaction.prepare_cached(
-        "INSERT INTO failover_count VALUES (?1, ?2, ?3) \
-         ON CONFLICT DO UPDATE SET failovers = failovers + excluded.failovers",
-    )?;
-    for ((from, to), failovers) in &totals.failovers {
-        add.execute(params![from, to, int(*failovers)])?;
+    let pairs = [
+        (
+            &totals.failovers,
+            "INSERT INTO failover_count VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET failovers = failovers + excluded.failovers",
+        ),
+        (
+            &totals.dropped,
+            "INSERT INTO dropped_count VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET dropped = dropped + excluded.dropped",
+        ),
+    ];
+    for (sums, insert) in pairs {
+        let mut add = transaction.prepare_cached(insert)?;
+        for ((one, other), count) in sums {
+            add.execute(params![one, other, int(*count)])?;
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub const OTHER: &str = "other";
 const ROOM: usize = 200;
 /// A longer name never gets a label of its own.
 const LONGEST: usize = 128;
-/// No try uses more tokens. Keeps sums within the store's 64 bits whatever a provider claims.
+/// No try uses more tokens, or has more events. Keeps sums within the store's 64 bits whatever a provider claims.
 const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// Names that may be labels. Configured ones always; others by first come, once a provider has answered for them, so
@@ -26,25 +26,37 @@ const MOST_TOKENS: u64 = u32::MAX as u64;
 #[derive(Debug, Clone)]
 pub struct Labels {
     keys: Bounded,
+    teams: Bounded,
     models: Bounded,
     providers: Bounded,
     dialects: Bounded,
 }
 
+/// Names of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Virtual keys.
+    pub keys: Vec<String>,
+    /// Their teams.
+    pub teams: Vec<String>,
+    /// Models, as clients or as providers call them.
+    pub models: Vec<String>,
+    /// Providers.
+    pub providers: Vec<String>,
+    /// Dialects of clients.
+    pub dialects: Vec<String>,
+}
+
 impl Labels {
-    /// From the names of the configuration.
+    /// With room for a few more of each.
     #[must_use]
-    pub fn new(
-        keys: impl IntoIterator<Item = String>,
-        models: impl IntoIterator<Item = String>,
-        providers: impl IntoIterator<Item = String>,
-        dialects: impl IntoIterator<Item = String>,
-    ) -> Self {
+    pub fn new(names: Names) -> Self {
         Self {
-            keys: Bounded::new(keys),
-            models: Bounded::new(models),
-            providers: Bounded::new(providers),
-            dialects: Bounded::new(dialects),
+            keys: Bounded::new(names.keys),
+            teams: Bounded::new(names.teams),
+            models: Bounded::new(names.models),
+            providers: Bounded::new(names.providers),
+            dialects: Bounded::new(names.dialects),
         }
     }
 
@@ -52,11 +64,13 @@ impl Labels {
     pub fn keep(&mut self, totals: &Totals) {
         for labels in totals.requests.keys() {
             self.keys.fold(&labels.key, true);
+            self.teams.fold(&labels.team, true);
             self.models.fold(&labels.model, true);
             self.dialects.fold(&labels.dialect, true);
         }
         for labels in totals.usage.keys() {
             self.keys.fold(&labels.key, true);
+            self.teams.fold(&labels.team, true);
             self.models.fold(&labels.model, true);
             self.providers.fold(&labels.provider, true);
         }
@@ -71,7 +85,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn new(names: impl IntoIterator<Item = String>) -> Self {
+    fn new(names: Vec<String>) -> Self {
         // The empty name stands for "none" and needs no room.
         Self { names: names.into_iter().chain([String::new(), OTHER.to_owned()]).collect(), room: ROOM }
     }
@@ -94,16 +108,22 @@ impl Bounded {
 pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement) {
     let answered = settlement.tries.iter().any(|attempt| attempt.outcome() == sidecar_api::v1::r#try::Outcome::Ok);
     let key = labels.keys.fold(&settlement.key, answered);
+    let team = labels.teams.fold(&settlement.team, answered);
     let asked = labels.models.fold(&settlement.asked_model, answered);
     let dialect = labels.dialects.fold(&settlement.dialect, answered);
 
-    let mut place = UsageLabels { key: key.clone(), provider: String::new(), model: String::new() };
+    let mut place = UsageLabels { key: key.clone(), team: team.clone(), provider: String::new(), model: String::new() };
     let mut previous: Option<String> = None;
     for attempt in &settlement.tries {
         place.provider = labels.providers.fold(&attempt.provider, answered);
         place.model = labels.models.fold(&attempt.model, answered);
         let sums = recorded.totals.usage.entry(place.clone()).or_default();
         add_try(sums, attempt);
+        for field in &attempt.dropped {
+            // A label of the closed list is its own label; all else is folded into it.
+            let dropped = (place.provider.clone(), wire::format::label(field).to_owned());
+            *recorded.totals.dropped.entry(dropped).or_default() += 1;
+        }
         if let Some(from) = previous.replace(attempt.provider.clone())
             && from != attempt.provider
         {
@@ -121,9 +141,11 @@ pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement
     recorded.timings.push(Timing {
         model: asked.clone(),
         duration: seconds(settlement.duration_micros),
-        first_byte: (settlement.first_byte_micros > 0).then(|| seconds(settlement.first_byte_micros)),
+        first_byte: known(settlement.first_byte_micros),
+        first_content: known(settlement.first_content_micros),
+        overhead: known(settlement.overhead_micros),
     });
-    let request = RequestLabels { key, model: asked, status_class: class(settlement.status).to_owned(), dialect };
+    let request = RequestLabels { key, team, model: asked, status_class: class(settlement.status).to_owned(), dialect };
     *recorded.totals.requests.entry(request).or_default() += 1;
 }
 
@@ -137,6 +159,8 @@ fn add_try(sums: &mut Sums, attempt: &Try) {
     for (sum, tokens) in sums.tokens.iter_mut().zip(tokens(attempt.usage.as_ref())) {
         *sum += tokens;
     }
+    sums.cooldowns += u64::from(attempt.cooled);
+    sums.skipped_events += attempt.skipped_events.min(MOST_TOKENS);
 }
 
 /// In the order of [`super::TOKENS`].
@@ -155,6 +179,11 @@ fn class(status: u32) -> &'static str {
         500..=599 => "5xx",
         _ => "none",
     }
+}
+
+/// A time that was never taken is 0.
+fn known(micros: u64) -> Option<f64> {
+    (micros > 0).then(|| seconds(micros))
 }
 
 fn seconds(micros: u64) -> f64 {

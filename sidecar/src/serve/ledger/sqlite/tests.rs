@@ -7,7 +7,8 @@ use super::super::AdmissionId;
 use super::*;
 
 fn labels() -> Labels {
-    Labels::new(None, None, ["openai".to_owned(), "anthropic".to_owned()], None)
+    let providers = vec!["openai".to_owned(), "anthropic".to_owned()];
+    Labels::new(tally::Names { providers, ..tally::Names::default() })
 }
 
 fn open(dir: &tempfile::TempDir) -> Sqlite {
@@ -20,6 +21,9 @@ fn entry(counter: u64) -> Entry {
         model: "gpt-4.1".to_owned(),
         outcome: outcome.into(),
         usage: Some(Usage { input_tokens: 10, output_tokens: 3, estimated: true, ..Usage::default() }),
+        dropped: vec!["top_k".to_owned()],
+        skipped_events: 1,
+        cooled: true,
         ..Try::default()
     };
     let settlement = Settlement {
@@ -42,6 +46,7 @@ fn what_a_commit_returns_is_what_the_store_grew_by() {
     let first = ledger.record(&[entry(1), entry(2)]).unwrap();
     assert_eq!(ledger.totals().unwrap(), first.totals);
     assert_eq!(first.totals.failovers.values().sum::<u64>(), 2);
+    assert_eq!(first.totals.dropped.values().sum::<u64>(), 4);
     let second = ledger.record(&[entry(3)]).unwrap();
     assert_eq!(second.totals.requests.values().sum::<u64>(), 1);
     assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 3);
@@ -119,4 +124,51 @@ fn the_file_is_synced_at_every_commit() {
     let text = |name| ledger.connection.pragma_query_value(None, name, |row| row.get::<_, String>(0)).unwrap();
     let number = |name| ledger.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!((text("journal_mode").as_str(), number("synchronous")), ("wal", 2));
+}
+
+/// A file as version 1 left it, with a settlement and its sums.
+const VERSION_1: &str = "
+    CREATE TABLE settlement (id INTEGER PRIMARY KEY, admission_id BLOB NOT NULL UNIQUE, settled_at INTEGER NOT NULL
+        DEFAULT (unixepoch()), key TEXT NOT NULL, team TEXT NOT NULL, customer TEXT NOT NULL, asked_model TEXT NOT NULL,
+        dialect TEXT NOT NULL, stream INTEGER NOT NULL, status INTEGER NOT NULL, client_gone INTEGER NOT NULL,
+        started_unix_nanos INTEGER NOT NULL, duration_micros INTEGER NOT NULL, first_byte_micros INTEGER NOT NULL);
+    CREATE TABLE attempt (settlement INTEGER NOT NULL REFERENCES settlement (id) ON DELETE CASCADE, position INTEGER NOT
+        NULL, provider TEXT NOT NULL, provider_key TEXT NOT NULL, model TEXT NOT NULL, status INTEGER NOT NULL, outcome
+        INTEGER NOT NULL, billed INTEGER NOT NULL, duration_micros INTEGER NOT NULL, input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL, PRIMARY KEY (settlement, position)) WITHOUT ROWID;
+    CREATE TABLE request_count (key TEXT NOT NULL, model TEXT NOT NULL, status_class TEXT NOT NULL, dialect TEXT NOT NULL,
+        requests INTEGER NOT NULL, PRIMARY KEY (key, model, status_class, dialect)) WITHOUT ROWID;
+    CREATE TABLE usage_count (key TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL,
+        errors INTEGER NOT NULL, tries_ok INTEGER NOT NULL, tries_error INTEGER NOT NULL, tries_no_answer INTEGER NOT
+        NULL, tries_cut INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+        PRIMARY KEY (key, provider, model)) WITHOUT ROWID;
+    CREATE TABLE failover_count (from_provider TEXT NOT NULL, to_provider TEXT NOT NULL, failovers INTEGER NOT NULL,
+        PRIMARY KEY (from_provider, to_provider)) WITHOUT ROWID;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO settlement VALUES (1, x'00', unixepoch(), 'prod', '', '', 'gpt-4.1', 'openai_chat', 0, 200, 0, 1, 2, 3);
+    INSERT INTO attempt VALUES (1, 0, 'openai', 'k1', 'gpt-4.1', 200, 1, 1, 9, 10, 3, 0, 0, 0, 0);
+    INSERT INTO request_count VALUES ('prod', 'gpt-4.1', '2xx', 'openai_chat', 7);
+    INSERT INTO usage_count VALUES ('prod', 'openai', 'gpt-4.1', 7, 1, 6, 1, 0, 0, 70, 21, 5, 4, 3);
+    PRAGMA user_version = 1;";
+
+#[test]
+fn a_file_of_version_1_is_brought_up_and_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    Connection::open(dir.path().join("attache.db")).unwrap().execute_batch(VERSION_1).unwrap();
+    let mut ledger = open(&dir);
+    let totals = ledger.totals().unwrap();
+    let request = totals.requests.iter().next().unwrap();
+    assert_eq!((request.0.key.as_str(), request.0.team.as_str(), *request.1), ("prod", "", 7));
+    let sums = Sums { requests: 7, errors: 1, tries: [6, 1, 0, 0], tokens: [70, 21, 5, 4, 3], ..Sums::default() };
+    assert_eq!(totals.usage.values().collect::<Vec<_>>(), [&sums]);
+    let row = |column: &str| {
+        let select = format!("SELECT {column} FROM settlement JOIN attempt ON settlement = id WHERE id = 1");
+        ledger.connection.query_row(&select, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!((row("operation"), row("provider_key"), row("dropped")), ("chat".into(), "k1".into(), String::new()));
+    ledger.record(&[entry(1)]).unwrap();
+    drop(ledger);
+    assert_eq!(open(&dir).settlements().unwrap(), 2, "and stays as it is when it is opened again");
 }

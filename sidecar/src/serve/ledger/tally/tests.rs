@@ -6,7 +6,13 @@ use super::*;
 
 fn labels() -> Labels {
     let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    Labels::new(own(&["prod"]), own(&["gpt-4.1"]), own(&["openai", "anthropic"]), own(&["openai_chat"]))
+    Labels::new(Names {
+        keys: own(&["prod"]),
+        teams: own(&["search"]),
+        models: own(&["gpt-4.1"]),
+        providers: own(&["openai", "anthropic"]),
+        dialects: own(&["openai_chat"]),
+    })
 }
 
 fn attempt(provider: &str, model: &str, outcome: Outcome, input: u64) -> Try {
@@ -22,6 +28,7 @@ fn attempt(provider: &str, model: &str, outcome: Outcome, input: u64) -> Try {
 fn settlement(model: &str, status: u32, tries: Vec<Try>) -> Settlement {
     Settlement {
         key: "prod".to_owned(),
+        team: "search".to_owned(),
         asked_model: model.to_owned(),
         dialect: "openai_chat".to_owned(),
         status,
@@ -32,7 +39,12 @@ fn settlement(model: &str, status: u32, tries: Vec<Try>) -> Settlement {
 }
 
 fn sums(recorded: &Recorded, provider: &str, model: &str) -> Sums {
-    let place = UsageLabels { key: "prod".to_owned(), provider: provider.to_owned(), model: model.to_owned() };
+    let place = UsageLabels {
+        key: "prod".to_owned(),
+        team: "search".to_owned(),
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+    };
     recorded.totals.usage.get(&place).copied().unwrap_or_default()
 }
 
@@ -51,11 +63,11 @@ fn a_failover_is_a_change_of_provider_between_two_tries() {
     assert_eq!(recorded.totals.failovers.len(), 2);
     assert_eq!(
         sums(&recorded, "openai", "gpt-4.1"),
-        Sums { requests: 1, errors: 0, tries: [1, 1, 1, 0], tokens: [7, 6, 0, 0, 0] }
+        Sums { requests: 1, errors: 0, tries: [1, 1, 1, 0], tokens: [7, 6, 0, 0, 0], ..Sums::default() }
     );
     assert_eq!(
         sums(&recorded, "anthropic", "claude"),
-        Sums { requests: 0, errors: 0, tries: [0, 0, 0, 1], tokens: [5, 2, 0, 0, 0] }
+        Sums { requests: 0, errors: 0, tries: [0, 0, 0, 1], tokens: [5, 2, 0, 0, 0], ..Sums::default() }
     );
 }
 
@@ -64,7 +76,9 @@ fn a_request_without_tries_counts_at_no_provider() {
     let mut recorded = Recorded::default();
     add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 413, vec![]));
     assert_eq!(sums(&recorded, "", ""), Sums { requests: 1, errors: 1, ..Sums::default() });
-    assert_eq!(recorded.timings, [Timing { model: "gpt-4.1".to_owned(), duration: 1.5, first_byte: None }]);
+    let timing =
+        Timing { model: "gpt-4.1".to_owned(), duration: 1.5, first_byte: None, first_content: None, overhead: None };
+    assert_eq!(recorded.timings, [timing]);
 }
 
 #[test]
@@ -123,4 +137,17 @@ fn an_unknown_outcome_counts_as_an_error() {
     odd.outcome = 99;
     add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 502, vec![odd]));
     assert_eq!(sums(&recorded, "openai", "gpt-4.1").tries, [0, 1, 0, 0]);
+}
+
+#[test]
+fn a_loss_is_counted_by_provider_and_never_under_a_name_of_its_own() {
+    let (mut labels, mut recorded) = (labels(), Recorded::default());
+    let mut lossy = attempt("anthropic", "claude", Outcome::Ok, 1);
+    lossy.dropped = vec!["top_k".to_owned(), "made-up".to_owned()];
+    (lossy.cooled, lossy.skipped_events) = (true, 3);
+    add(&mut labels, &mut recorded, &settlement("gpt-4.1", 200, vec![lossy]));
+    let dropped: Vec<_> = recorded.totals.dropped.iter().map(|((p, f), n)| (p.as_str(), f.as_str(), *n)).collect();
+    assert_eq!(dropped, [("anthropic", OTHER, 1), ("anthropic", "top_k", 1)]);
+    let sums = sums(&recorded, "anthropic", "claude");
+    assert_eq!((sums.cooldowns, sums.skipped_events), (1, 3));
 }
