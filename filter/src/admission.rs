@@ -244,7 +244,7 @@ pub(crate) fn answered(context: u32, token: u32, status: u32, size: usize) {
         Call::Admit(digest) => {
             let verdict = bytes.and_then(|bytes| learn(&digest, &bytes, now));
             let waiting = vm::with(|vm| vm.admissions.pending.remove(&digest)).flatten();
-            wake(waiting, &digest, verdict.as_ref());
+            wake(waiting, &digest, verdict.as_ref(), now);
             if host::enter(context).is_err() {
                 log::warn!("the context of a callback is gone");
             }
@@ -286,7 +286,7 @@ fn heard(generation: Option<u64>) {
 }
 
 /// Lets the requests go on that waited for this key.
-fn wake(pending: Option<Pending>, digest: &KeyDigest, verdict: Option<&Verdict>) {
+fn wake(pending: Option<Pending>, digest: &KeyDigest, verdict: Option<&Verdict>, now: u64) {
     for request in pending.map(|p| p.waiting).unwrap_or_default() {
         let Ok(mut request) = request.try_borrow_mut() else { continue };
         let Some(snapshot) = request.snapshot() else { continue };
@@ -297,7 +297,7 @@ fn wake(pending: Option<Pending>, digest: &KeyDigest, verdict: Option<&Verdict>)
             Some(verdict) => admission(&snapshot, verdict.clone()),
             None => away(&snapshot, digest),
         });
-        if matches!(request.advance(), Planned::Go) && host::resume_request().is_err() {
+        if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
             log::error!("a request could not be resumed");
         }
     }
@@ -342,7 +342,7 @@ pub(crate) fn tick(root: u32) {
     }
     if !late.is_empty() {
         for (digest, pending) in late {
-            wake(Some(pending), &digest, None);
+            wake(Some(pending), &digest, None, now);
         }
         if host::enter(root).is_err() {
             log::warn!("the root context is gone");

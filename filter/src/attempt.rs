@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::cooldown::Cooldowns;
-use engine::exchange::{Answer, Body, Exchange};
+use engine::exchange::{Answer, Body, Exchange, reply_headers};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -52,12 +52,16 @@ impl Attempt {
                 if let Some(new) = outgoing.body {
                     host::set_buffer(Buffer::RequestBody, size, &new).ok()?;
                 }
+                if ex.ready.is_none() {
+                    ex.ready(host::now());
+                }
             }
             Err(fault) => {
                 // A local reply of an upstream filter goes straight to the client: right for a fault of its own.
-                let headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
-                ex.abandon(fault.status);
-                host::reply(fault.status, "attache_untranslatable", &headers, &ex.inbound.encode_fault(&fault)).ok()?;
+                let status = ex.inbound.status(&fault);
+                let headers = reply_headers(ex.inbound, &ex.request_id, fault.retry_after);
+                ex.abandon(status);
+                host::reply(status, "attache_untranslatable", &headers, &ex.inbound.encode_fault(&fault)).ok()?;
             }
         }
         Some(())
@@ -110,8 +114,8 @@ impl Attempt {
             return Some(Action::Pause);
         }
         let chunk = if size == 0 { Vec::new() } else { host::buffer(Buffer::ResponseBody, size).ok()? };
-        // The time matters at the end only, and a stream has many pieces.
-        let now = if end { host::now() } else { 0 };
+        // The time matters at the end and until the first content, and a stream has many pieces.
+        let now = if end || answer.is_timed(&ex) { host::now() } else { 0 };
         match answer.body(&mut ex, &chunk, end, now) {
             Body::Keep => {}
             Body::Hold => return Some(Action::Pause),

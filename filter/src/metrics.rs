@@ -1,6 +1,9 @@
-//! The filter's own counters in Envoy: unlabelled totals. Everything per model and key comes from the sidecar.
+//! The filter's own counters in Envoy: unlabelled totals and counts per provider. Everything per model and key comes from
+//! the sidecar. `filter/docs/metrics.md` lists all names.
 //!
 //! Increments are gathered in the VM and leave with the tick: a host call a request would cost more than it tells.
+
+use engine::exchange::{Outcome, Settled};
 
 use crate::host;
 
@@ -11,6 +14,20 @@ pub(crate) enum Counter {
     Requests,
     /// Requests answered with an error of our own.
     Refused,
+    /// Tries at providers.
+    Attempts,
+    /// Consecutive tries of one request at different providers.
+    Failovers,
+    /// Tokens of requests, reported or estimated.
+    InputTokens,
+    /// Tokens of answers, reported or estimated.
+    OutputTokens,
+    /// Times a key was sent to rest.
+    Cooldowns,
+    /// Members of requests that a translation could not carry over.
+    DroppedFields,
+    /// Events of streams that nobody could read.
+    EventsSkipped,
     /// Calls for a key's record.
     Admits,
     /// Calls for a key's record that were not answered in time.
@@ -21,27 +38,77 @@ pub(crate) enum Counter {
     SettlementsDropped,
 }
 
-const NAMES: [&str; 6] = [
+const TOTALS: [&str; 13] = [
     "attache_filter_requests_total",
     "attache_filter_refused_total",
+    "attache_filter_attempts_total",
+    "attache_filter_failovers_total",
+    "attache_filter_input_tokens_total",
+    "attache_filter_output_tokens_total",
+    "attache_filter_cooldowns_total",
+    "attache_filter_dropped_fields_total",
+    "attache_filter_stream_events_skipped_total",
     "attache_filter_admits_total",
     "attache_filter_admits_failed_total",
     "attache_filter_settled_total",
     "attache_filter_settlements_dropped_total",
 ];
 
+/// Per provider: requests that ended there, tries, and tries that failed. The bootstrap's `stats_tags` make a label of
+/// what follows `.provider.`.
+const PER_PROVIDER: [&str; 3] = [
+    "attache_filter_provider_requests_total",
+    "attache_filter_provider_attempts_total",
+    "attache_filter_provider_errors_total",
+];
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Series {
+    /// Envoy's id; defining a name again would give another one.
+    id: Option<u32>,
+    waiting: u64,
+}
+
+impl Series {
+    fn define(&mut self, name: &str) {
+        self.id = self.id.or_else(|| host::define_counter(name).ok());
+    }
+
+    fn add(&mut self, by: u64) {
+        self.waiting = self.waiting.saturating_add(by);
+    }
+
+    fn flush(&mut self) {
+        let by = i64::try_from(self.waiting).unwrap_or(i64::MAX);
+        if let (Some(id), true) = (self.id, by > 0)
+            && host::count(id, by).is_ok()
+        {
+            self.waiting = 0;
+        }
+    }
+}
+
 /// The counters of one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// Envoy's ids; defining a name again would give another one.
-    ids: [Option<u32>; NAMES.len()],
-    waiting: [i64; NAMES.len()],
+    totals: [Series; TOTALS.len()],
+    /// Those of every configuration so far: no more names than were ever pushed.
+    providers: Vec<(String, [Series; PER_PROVIDER.len()])>,
 }
 
 impl Metrics {
-    pub(crate) fn define(&mut self) {
-        for (id, name) in self.ids.iter_mut().zip(NAMES) {
-            *id = id.or_else(|| host::define_counter(name).ok());
+    /// Defines what is not defined yet.
+    pub(crate) fn define<'a>(&mut self, providers: impl Iterator<Item = &'a str>) {
+        self.totals.iter_mut().zip(TOTALS).for_each(|(series, name)| series.define(name));
+        for provider in providers {
+            if !self.providers.iter().any(|(known, _)| known == provider) {
+                self.providers.push((provider.to_owned(), Default::default()));
+            }
+        }
+        for (provider, series) in &mut self.providers {
+            // Envoy splits names at dots.
+            let provider = provider.replace('%', "%25").replace('.', "%2E");
+            series.iter_mut().zip(PER_PROVIDER).for_each(|(s, name)| s.define(&format!("{name}.provider.{provider}")));
         }
     }
 
@@ -50,18 +117,45 @@ impl Metrics {
     }
 
     pub(crate) fn add_many(&mut self, counter: Counter, by: usize) {
-        if let Some(waiting) = self.waiting.get_mut(counter as usize) {
-            *waiting = waiting.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
+        self.add_sum(counter, by as u64);
+    }
+
+    fn add_sum(&mut self, counter: Counter, by: u64) {
+        if let Some(series) = self.totals.get_mut(counter as usize) {
+            series.add(by);
+        }
+    }
+
+    /// One finished exchange.
+    pub(crate) fn settle(&mut self, settled: &Settled) {
+        let mut former: Option<&str> = None;
+        for t in &settled.tries {
+            self.add(Counter::Attempts);
+            if former.replace(&t.provider).is_some_and(|from| from != t.provider) {
+                self.add(Counter::Failovers);
+            }
+            if let Some(used) = t.usage {
+                self.add_sum(Counter::InputTokens, used.usage.input.unwrap_or(0));
+                self.add_sum(Counter::OutputTokens, used.usage.output.unwrap_or(0));
+            }
+            self.add_many(Counter::Cooldowns, usize::from(t.cooled));
+            self.add_many(Counter::DroppedFields, t.dropped.len());
+            self.add_sum(Counter::EventsSkipped, t.skipped);
+            self.at_provider(&t.provider, [0, 1, u64::from(t.outcome != Outcome::Ok)]);
+        }
+        if let Some(provider) = former {
+            self.at_provider(provider, [1, 0, 0]);
+        }
+    }
+
+    fn at_provider(&mut self, provider: &str, by: [u64; PER_PROVIDER.len()]) {
+        if let Some((_, series)) = self.providers.iter_mut().find(|(name, _)| name == provider) {
+            series.iter_mut().zip(by).for_each(|(series, by)| series.add(by));
         }
     }
 
     pub(crate) fn flush(&mut self) {
-        for (id, waiting) in self.ids.iter().zip(&mut self.waiting) {
-            if let (Some(id), true) = (id, *waiting > 0)
-                && host::count(*id, *waiting).is_ok()
-            {
-                *waiting = 0;
-            }
-        }
+        let providers = self.providers.iter_mut().flat_map(|(_, series)| series);
+        self.totals.iter_mut().chain(providers).for_each(Series::flush);
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::exchange::{Exchange, Headers, bodiless, local_reply};
+use engine::exchange::{Exchange, Headers, bodiless, local_reply, reply_headers};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -35,17 +35,27 @@ impl Plan {
         let headers = host::headers(Map::Response).ok()?;
         let status = headers.iter().find(|(name, _)| name == b":status").map(|(_, value)| value.as_slice())?;
         let status: u16 = std::str::from_utf8(status).ok()?.parse().ok()?;
-        let inbound = match self.running() {
+        let fault = local_reply(status);
+        let (inbound, request_id) = match self.running() {
             Some((_, exchange)) => {
                 let mut ex = exchange.try_borrow_mut().ok()?;
-                ex.status = Some(status);
-                ex.inbound
+                ex.status = Some(ex.inbound.status(&fault));
+                (ex.inbound, ex.request_id.clone())
             }
-            None => self.request.try_borrow().ok()?.inbound(),
+            None => {
+                let request = self.request.try_borrow().ok()?;
+                (request.inbound(), request.request_id.clone())
+            }
         };
+        let told = inbound.status(&fault);
+        if told != status {
+            host::set_header(Map::Response, ":status", told.to_string().as_bytes()).ok()?;
+        }
         if !end {
-            let body = inbound.encode_fault(&local_reply(status));
-            host::set_header(Map::Response, "content-type", b"application/json").ok()?;
+            let body = inbound.encode_fault(&fault);
+            for (name, value) in reply_headers(inbound, &request_id, None) {
+                host::set_header(Map::Response, &name, &value).ok()?;
+            }
             host::set_header(Map::Response, "content-length", body.len().to_string().as_bytes()).ok()?;
             self.rewrite = Some(body);
         }
@@ -61,9 +71,14 @@ impl Plan {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, value)))
-            .filter(|(name, _)| name.starts_with("x-") || name == "retry-after")
+            .filter(|(name, _)| name.starts_with("x-") || name == "request-id" || name == "retry-after")
             .collect();
-        headers.push(("content-type".to_owned(), b"application/json".to_vec()));
+        // Its own id says more than ours, if it has one.
+        for (name, value) in reply_headers(ex.inbound, &ex.request_id, None) {
+            if !headers.iter().any(|(have, _)| *have == name) {
+                headers.push((name, value));
+            }
+        }
         host::reply(status, "attache_bodiless", &headers, &ex.inbound.encode_fault(&bodiless(status))).is_ok()
     }
 
@@ -81,6 +96,13 @@ impl Plan {
             ex.delivered = true;
         }
     }
+}
+
+/// The response is one of Envoy's plain texts. Where a body outgrows Envoy's limit and ours at once, both reply to it and
+/// Envoy takes its own.
+fn plain() -> bool {
+    let headers = host::headers(Map::Response).unwrap_or_default();
+    headers.iter().any(|(name, value)| name == b"content-type" && value.starts_with(b"text/plain"))
 }
 
 impl Context for Plan {
@@ -112,16 +134,22 @@ impl HttpContext for Plan {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
-        let replied = self.request.try_borrow().is_ok_and(|request| matches!(request.state, State::Replied));
+        let replied =
+            self.request.try_borrow().is_ok_and(|request| matches!(request.state, State::Replied)) && !plain();
         let answered = self.running().is_some_and(|(_, exchange)| {
             exchange.try_borrow_mut().is_ok_and(|mut ex| {
-                if ex.answering {
-                    ex.delivering(end, host::now());
+                let answering = ex.answering.is_some();
+                if answering {
+                    if let Some(told) = ex.delivering(end, host::now())
+                        && host::set_header(Map::Response, ":status", told.to_string().as_bytes()).is_err()
+                    {
+                        log::warn!("a status could not be put into the client's dialect");
+                    }
                     if ex.sealed && host::remove_header(Map::Response, "x-envoy-ratelimited").is_err() {
                         log::warn!("x-envoy-ratelimited could not be removed");
                     }
                 }
-                ex.answering
+                answering
             })
         });
         if !replied && !answered && self.envoys_own(end).is_none() {
@@ -156,6 +184,7 @@ impl HttpContext for Plan {
             vm::with(|vm| {
                 vm.exchanges.remove(&number);
                 if let Ok(settled) = settled {
+                    vm.metrics.settle(&settled);
                     vm.settlements.push(number, settled, &mut vm.metrics);
                 }
             });

@@ -7,8 +7,10 @@ use std::rc::Rc;
 
 use engine::config::snapshot::{Snapshot, VirtualKey};
 use engine::cooldown::Cooldowns;
-use engine::exchange::{Denial, Exchange, Headers, Intake, admission_fault, intake, local_reply, malformed};
-use engine::route::{Ask, listed, plan};
+use engine::exchange::{
+    Denial, Exchange, Fit, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
+};
+use engine::route::{Ask, Refusal, listed, plan};
 use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::{Scan, scan};
@@ -28,8 +30,14 @@ pub(crate) struct Request {
     snapshot: Option<Rc<Snapshot>>,
     intake: Option<Intake>,
     scan: Option<Scan>,
+    /// The body itself, where a plan depends on more than its scan.
+    body: Vec<u8>,
     admission: Option<Admission>,
     arrived: u64,
+    /// When all of it was here.
+    whole: u64,
+    /// Envoy's id of it.
+    pub(crate) request_id: Vec<u8>,
     pub(crate) state: State,
 }
 
@@ -56,8 +64,11 @@ impl Request {
             snapshot: None,
             intake: None,
             scan: None,
+            body: Vec::new(),
             admission: None,
             arrived: host::now(),
+            whole: 0,
+            request_id: Vec::new(),
             state: State::Waiting,
         }
     }
@@ -78,7 +89,7 @@ impl Request {
     }
 
     /// Goes on if nothing is missing any more.
-    pub(crate) fn advance(&mut self) -> Planned {
+    pub(crate) fn advance(&mut self, now: u64) -> Planned {
         if !matches!(self.state, State::Waiting) {
             return Planned::NotYet;
         }
@@ -93,26 +104,34 @@ impl Request {
         match intake.operation {
             Operation::ListModels => {
                 let models = intake.inbound.encode_models(&listed(&snapshot, key.as_deref()));
-                self.reply(200, None, &models)
+                let headers = reply_headers(intake.inbound, &self.request_id, None);
+                self.reply(200, &headers, &models)
             }
-            Operation::Chat => match self.scan.take() {
+            Operation::Chat | Operation::CountTokens => match self.scan.take() {
                 None => Planned::NotYet,
-                Some(scan) => self.plan(snapshot, key, scan),
+                Some(scan) => self.plan(snapshot, key, scan, now),
             },
         }
     }
 
-    fn plan(&mut self, snapshot: Rc<Snapshot>, key: Option<Rc<VirtualKey>>, scan: Scan) -> Planned {
+    fn plan(&mut self, snapshot: Rc<Snapshot>, key: Option<Rc<VirtualKey>>, scan: Scan, now: u64) -> Planned {
+        let Some(operation) = self.intake.as_ref().map(|intake| intake.operation) else { return Planned::NotYet };
         let Some(model) = scan.model.as_deref() else {
             let fault = Fault::new(FaultKind::InvalidRequest, "`model` is missing: name the model to ask.");
             return self.refuse(&fault.with_param("model"));
         };
         let ask = Ask { model, fallbacks: &scan.fallbacks, key: key.as_deref() };
         let resting = Cooldowns::parse(&host::shared(COOLDOWNS));
-        let now = host::now();
-        let planned = vm::with(|vm| (plan(&snapshot, ask, &resting, now, &mut vm.draw), vm.number()));
+        let body = std::mem::take(&mut self.body);
+        let mut fit = Fit::new(&snapshot, self.inbound(), operation, &body, &scan);
+        let mut takes = |hop: &_| fit.takes(hop);
+        let planned = vm::with(|vm| (plan(&snapshot, ask, &resting, now, &mut vm.draw, &mut takes), vm.number()));
         let (plan, number) = match planned {
             Some((Ok(plan), number)) => (plan, number),
+            Some((Err(Refusal::Unfit | Refusal::Resting { .. }), _)) if operation == Operation::CountTokens => {
+                return self.estimate(&scan);
+            }
+            Some((Err(Refusal::Unfit), _)) => return self.refuse(&fit.fault()),
             Some((Err(refusal), _)) => return self.refuse(&refusal.fault(now)),
             None => return self.refuse(&Fault::new(FaultKind::Internal, "The gateway is busy with itself.")),
         };
@@ -121,7 +140,9 @@ impl Request {
         intake.credential =
             intake.credential.filter(|(name, _)| key.is_none() || intake.key_from != Some(name.as_str()));
         let retries = plan.hops.len().saturating_sub(1);
-        let exchange = Exchange::new(snapshot, intake, scan, key, plan, self.arrived);
+        let mut exchange = Exchange::new(snapshot, intake, scan, key, plan, self.arrived);
+        exchange.whole = self.whole;
+        exchange.request_id = self.request_id.clone();
         let sent = exchange.cluster(0).is_some_and(|first| {
             // The header changes make Envoy resolve the route again, now that the next hop is known: they come last.
             host::set_property("exchange", &number.to_le_bytes()).is_ok()
@@ -141,23 +162,37 @@ impl Request {
         Planned::Go
     }
 
+    /// Nobody in the plan can count for this client: an estimate, which says that it is one.
+    fn estimate(&mut self, scan: &Scan) -> Planned {
+        let inbound = self.inbound();
+        match inbound.encode_count(estimate(scan.len)) {
+            Some(body) => {
+                let mut headers = reply_headers(inbound, &self.request_id, None);
+                headers.push(("x-attache-estimated".to_owned(), b"true".to_vec()));
+                self.reply(200, &headers, &body)
+            }
+            None => self.refuse(&Fault::new(FaultKind::NotFound, "Tokens are not counted in this dialect.")),
+        }
+    }
+
     /// Answers with an error in the client's dialect.
     pub(crate) fn refuse(&mut self, fault: &Fault) -> Planned {
         let inbound = match &self.state {
             State::Running(_, exchange) => exchange.try_borrow().map_or(self.inbound(), |ex| ex.inbound),
             State::Waiting | State::Replied => self.inbound(),
         };
-        vm::with(|vm| vm.metrics.add(Counter::Refused));
-        self.reply(fault.status, fault.retry_after, &inbound.encode_fault(fault))
+        self.refuse_in(inbound, fault)
     }
 
-    fn reply(&mut self, status: u16, retry_after: Option<u64>, body: &[u8]) -> Planned {
-        let mut headers: Headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
-        if let Some(seconds) = retry_after {
-            headers.push(("retry-after".to_owned(), seconds.to_string().into_bytes()));
-        }
+    fn refuse_in(&mut self, inbound: &dyn Inbound, fault: &Fault) -> Planned {
+        vm::with(|vm| vm.metrics.add(Counter::Refused));
+        let headers = reply_headers(inbound, &self.request_id, fault.retry_after);
+        self.reply(inbound.status(fault), &headers, &inbound.encode_fault(fault))
+    }
+
+    fn reply(&mut self, status: u16, headers: &Headers, body: &[u8]) -> Planned {
         self.state = State::Replied;
-        if host::reply(status, "attache", &headers, body).is_err() {
+        if host::reply(status, "attache", headers, body).is_err() {
             log::error!("a reply with status {status} could not be sent");
         }
         Planned::Replied
@@ -171,12 +206,11 @@ impl Request {
         let Ok(headers) = host::headers(Map::Request) else {
             return self.refuse(&Fault::new(FaultKind::Internal, "The request head could not be read."));
         };
+        let id = headers.iter().find(|(name, _)| name == b"x-request-id");
+        self.request_id = id.map(|(_, value)| value.clone()).unwrap_or_default();
         let intake = match intake(&snapshot, &headers) {
             Ok(intake) => intake,
-            Err((inbound, fault)) => {
-                vm::with(|vm| vm.metrics.add(Counter::Refused));
-                return self.reply(fault.status, None, &inbound.encode_fault(&fault));
-            }
+            Err((inbound, fault)) => return self.refuse_in(inbound, &fault),
         };
         let unstripped = intake.strip.iter().any(|name| host::remove_header(Map::Request, name).is_err());
         let key = intake.key.clone();
@@ -186,14 +220,14 @@ impl Request {
         if unstripped {
             return self.refuse(&Fault::new(FaultKind::Internal, "A credential could not be removed."));
         }
-        if end && operation == Operation::Chat {
+        if end && operation != Operation::ListModels {
             return self.refuse(&malformed(wire::format::Malformed {
                 path: String::new(),
                 message: "The request has no body; a JSON object is expected.".to_owned(),
             }));
         }
         self.admission = admission::look_up(&snapshot, key.as_deref(), request, self.context);
-        self.advance()
+        self.advance(self.arrived)
     }
 
     /// So much of the body is here. Envoy's own limits have a floor (the listener's buffer), the configured one has not.
@@ -208,12 +242,17 @@ impl Request {
 
     /// The whole body is here.
     pub(crate) fn body(&mut self, size: usize) -> Planned {
+        self.whole = host::now();
         // A body that cannot be read is no JSON object either, and the fault says what is expected.
-        match scan(&host::buffer(Buffer::RequestBody, size).unwrap_or_default()) {
+        let body = host::buffer(Buffer::RequestBody, size).unwrap_or_default();
+        match scan(&body) {
             Ok(scan) => self.scan = Some(scan),
             Err(problem) => return self.refuse(&malformed(problem)),
         }
-        self.advance()
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.strict) {
+            self.body = body;
+        }
+        self.advance(self.whole)
     }
 }
 

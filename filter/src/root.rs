@@ -72,7 +72,10 @@ impl RootContext for Root {
             return false;
         }
         if matches!(self.role, Role::Plan) {
-            vm::with(|vm| vm.metrics.define());
+            vm::with(|vm| {
+                let providers = vm.snapshot.iter().flat_map(|snapshot| &snapshot.providers);
+                vm.metrics.define(providers.map(|provider| provider.name.as_str()));
+            });
             if host::set_tick_period(TICK).is_err() {
                 log::error!("no tick: settlements will not be sent");
             }

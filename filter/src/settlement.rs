@@ -182,6 +182,9 @@ fn message(number: u64, s: &Settled) -> api::Settlement {
             estimated: u.estimated,
         }),
         duration_micros: micros(t.duration),
+        dropped: t.dropped.iter().map(|label| (*label).to_owned()).collect(),
+        skipped_events: t.skipped,
+        cooled: t.cooled,
     });
     api::Settlement {
         counter: number,
@@ -197,5 +200,8 @@ fn message(number: u64, s: &Settled) -> api::Settlement {
         tries: tries.collect(),
         team: s.team.clone(),
         customer: s.customer.clone(),
+        operation: s.operation.to_owned(),
+        first_content_micros: micros(s.first_content),
+        overhead_micros: micros(s.overhead),
     }
 }
