@@ -55,6 +55,11 @@ fn keys_run_as_their_readme_says() {
     run_readme("examples/keys/README.md", &[8080, 9091, 9901]);
 }
 
+#[test]
+fn translation_runs_as_its_readme_says() {
+    run_readme("examples/translate/README.md", &[8080, 9091, 9901, 9902]);
+}
+
 /// Runs a README that uses these ports. One at a time: they are the same ports.
 fn run_readme(path: &str, ports: &[u16]) {
     static TURN: Mutex<()> = Mutex::new(());

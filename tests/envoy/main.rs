@@ -7,12 +7,14 @@
 //! which looks like passing.
 
 mod broken_streams;
+mod dialects;
+mod doctor;
 mod failover;
 mod flood;
 mod keys;
 mod local_replies;
+mod metrics;
 mod order_in_time;
-
 mod passthrough;
 mod recorded;
 mod settlement;

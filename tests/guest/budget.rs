@@ -9,14 +9,14 @@ use crate::host::guest;
 
 /// The canonical exchanges, with the key's record held and the answer in four pieces: host calls of plan and attempt.
 const CALLS: &[(&str, Dialect, &str, bool, usize, usize)] = &[
-    ("same format", Dialect::OpenAi, "gpt", false, 13, 14),
-    ("same format, streamed", Dialect::OpenAi, "gpt", true, 13, 16),
-    ("other format", Dialect::OpenAi, "claude", false, 13, 11),
-    ("other format, streamed", Dialect::OpenAi, "claude", true, 13, 17),
+    ("same format", Dialect::OpenAi, "gpt", false, 13, 15),
+    ("same format, streamed", Dialect::OpenAi, "gpt", true, 13, 21),
+    ("other format", Dialect::OpenAi, "claude", false, 13, 12),
+    ("other format, streamed", Dialect::OpenAi, "claude", true, 13, 21),
 ];
 
 /// Host calls of a tick that sends settlements, its answer included.
-const TICK: usize = 9;
+const TICK: usize = 14;
 
 fn in_four(seen: &Seen) -> Answer {
     match healthy(seen) {

@@ -37,6 +37,8 @@ pub const STORIES: &[Story] = &[
     Story { name: "a stream is cut", play: cut, expect: cut_ends, denied: false },
     Story { name: "a body that is no request", play: malformed, expect: malformed_ends, denied: true },
     Story { name: "a bad configuration comes, then a good one", play: reconfigure, expect: whole, denied: false },
+    Story { name: "tokens are counted, and estimated", play: count, expect: count_ends, denied: false },
+    Story { name: "a strict gateway drops nothing", play: strict, expect: strict_ends, denied: true },
     Story { name: "both sides send trailers", play: trailers, expect: whole, denied: false },
 ];
 
@@ -165,7 +167,7 @@ fn outage(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
 }
 
 fn outage_ends(outcomes: &[Outcome]) {
-    assert_eq!(outcomes[0].status(), "503");
+    assert_eq!(outcomes[0].status(), "529", "what Anthropic's clients know as 503");
     assert_eq!(lanes(&outcomes[0]).len(), 3);
     assert!(body(&outcomes[0]).contains(r#""type":"error""#), "in the client's dialect: {}", body(&outcomes[0]));
 }
@@ -331,6 +333,44 @@ fn reconfigure(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
         outcomes.push(gateway.exchange(&request)?);
     }
     Ok(outcomes)
+}
+
+fn count(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
+    gateway.provider = Box::new(|_| Answer::Whole(json("200", r#"{"input_tokens": 9}"#)));
+    let ask = |model| {
+        let mut request = chat(Dialect::Anthropic, model, false);
+        request.headers.retain(|(name, _)| name != ":path");
+        request.headers.push((":path".to_owned(), b"/v1/messages/count_tokens".to_vec()));
+        request
+    };
+    Ok(vec![gateway.exchange(&ask("both"))?, gateway.exchange(&ask("gpt"))?])
+}
+
+fn count_ends(outcomes: &[Outcome]) {
+    whole(outcomes);
+    assert_eq!(lanes(&outcomes[0]), ["anthropic_k1"], "who cannot count is not asked");
+    assert_eq!((lanes(&outcomes[1]).len(), outcomes[1].client.header("x-attache-estimated")), (0, "true"));
+    assert_eq!(outcomes[1].client.header("request-id"), "5f2a");
+}
+
+fn strict(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
+    let plan = gateway.plan;
+    let configuration = CONFIG.replacen(r#""version": 1,"#, r#""version": 1, "strict": true,"#, 1);
+    let accepted = gateway.vm.configure(plan, configuration.as_bytes())?;
+    if !accepted {
+        // A fault of the host: the former configuration serves, which is not the one this is about.
+        return Ok(Vec::new());
+    }
+    let lossy = chat(Dialect::OpenAi, "claude", false);
+    let body = String::from_utf8_lossy(&lossy.body()).replacen('{', r#"{"logit_bias": {"1": 1}, "#, 1);
+    let mut headers = lossy.headers;
+    headers.retain(|(name, _)| name != "content-length");
+    Ok(vec![gateway.exchange(&Message { headers, chunks: vec![body.into_bytes()], trailers: None })?])
+}
+
+fn strict_ends(outcomes: &[Outcome]) {
+    assert_eq!(outcomes[0].status(), "400");
+    assert!(body(&outcomes[0]).contains("logit_bias"), "{}", body(&outcomes[0]));
 }
 
 fn trailers(gateway: &mut Gateway) -> Result<Vec<Outcome>> {

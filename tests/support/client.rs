@@ -35,6 +35,14 @@ impl Dialect {
         }
     }
 
+    /// The status by which its clients know that nobody can take a request now.
+    pub fn overloaded(self) -> u16 {
+        match self {
+            Self::OpenAi => 503,
+            Self::Anthropic => 529,
+        }
+    }
+
     /// A smallest chat.
     pub fn chat(self, model: &str, text: &str, stream: bool) -> Call {
         let mut body = json!({"model": model, "messages": [{"role": "user", "content": text}]});

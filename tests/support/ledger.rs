@@ -19,6 +19,7 @@ pub struct Settled {
     pub key: String,
     pub asked_model: String,
     pub dialect: String,
+    pub operation: String,
     pub stream: bool,
     pub status: u16,
     pub client_gone: bool,
@@ -79,7 +80,7 @@ impl Ledger {
     /// # Errors
     /// The store cannot be read.
     pub fn all(&self) -> Result<Vec<Settled>> {
-        let columns = "id, key, asked_model, dialect, stream, status, client_gone";
+        let columns = "id, key, asked_model, dialect, stream, status, client_gone, operation";
         let mut statement = self.0.prepare(&format!("SELECT {columns} FROM settlement ORDER BY id"))?;
         let rows = statement.query_map([], |row| {
             let settled = Settled {
@@ -89,6 +90,7 @@ impl Ledger {
                 stream: row.get(4)?,
                 status: row.get(5)?,
                 client_gone: row.get(6)?,
+                operation: row.get(7)?,
                 tries: Vec::new(),
             };
             Ok((row.get::<_, i64>(0)?, settled))

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
@@ -70,6 +70,9 @@ impl Process {
     /// SIGSTOP: it is there and answers nothing, until [`Process::go_on`].
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one by one; on a busy machine one of them may still answer.
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = waitpid(id, WaitOptions::UNTRACED);
     }
 
     /// SIGCONT.

@@ -130,6 +130,11 @@ impl Stack {
         Client::h1(self.listen)
     }
 
+    /// Envoy's admin interface.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A folder that lives as long as the stack.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -181,6 +186,14 @@ impl Stack {
         let found = self.stats(filter).await?;
         ensure!(!found.is_empty(), "Envoy has no statistic {filter}");
         Ok(found.iter().map(|(_, value)| value).sum())
+    }
+
+    /// Envoy's `/stats/prometheus`.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub async fn prometheus(&self) -> Result<String> {
+        Ok(self.get(self.admin, "/stats/prometheus").await?.text())
     }
 
     /// Envoy's running configuration.

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use wire::ir::Losses;
 use wire::json::Object;
 use wire::provider;
 use wire::scan::{scan, splice};
@@ -12,7 +13,11 @@ fuzz_target!(|body: &[u8]| {
     assert!(Object::parse(body).is_ok());
     for name in provider::names() {
         let Some(row) = provider::find(name) else { continue };
-        let spliced = splice(body, &row.format.edits(&found, "model"));
+        let mut edits = row.format.edits(&found, "model");
+        if row.format.particular(&found) {
+            edits.extend(row.format.mend(&found, body, &mut Losses::default()));
+        }
+        let spliced = splice(body, &edits);
         let again = scan(&spliced);
         assert!(
             again.is_ok_and(|scan| scan.model.as_deref() == Some("model") && scan.fallbacks_at.is_none()),

@@ -11,10 +11,11 @@ use hyper::{Request, Response, Version};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::case::{self, Case};
 use super::fault::Fault;
 use super::host::{Aborted, Connection, Inner};
 use super::record::Record;
-use super::vendor::{Answer, Refusal, Vendor};
+use super::vendor::{Answer, Ask, Refusal, Vendor};
 use engine::draw::Draw;
 
 type Body = BoxBody<Bytes, Aborted>;
@@ -93,31 +94,63 @@ fn plan(host: &Inner, record: &Record, headers: &hyper::HeaderMap) -> Planned {
         let outcome = String::from("replay");
         return Planned { status: exchange.status, headers: exchange.headers(), answer: exchange.answer(), outcome };
     }
+    let script = host.script.lock().unwrap().clone();
     let asked = match Vendor::of_path(&record.path) {
         _ if record.method != "POST" => Err((Vendor::OpenAi, Refusal::of(405, "only POST"))),
         None => Err((Vendor::OpenAi, Refusal::of(404, &format!("nothing at {}", record.path)))),
         Some(vendor) if record.credentials().is_empty() => Err((vendor, Refusal::of(401, "no credential"))),
-        Some(vendor) => vendor.ask(headers, &record.body).map(|ask| (vendor, ask)).map_err(|refusal| (vendor, refusal)),
-    };
-    match asked {
-        Ok((vendor, ask)) => {
-            let id = host.ids.fetch_add(1, Ordering::Relaxed);
-            let answer = vendor.answer(&host.name, &ask, id);
-            let kind = match (&answer, vendor) {
-                (Answer::Unary(_), _) => "application/json",
-                (Answer::Stream(_), Vendor::OpenAi) => "text/event-stream; charset=utf-8",
-                (Answer::Stream(_), Vendor::Anthropic) => "text/event-stream",
-            };
-            let id_header = if vendor == Vendor::OpenAi { "x-request-id" } else { "request-id" };
-            let headers = vec![("content-type".into(), kind.into()), (id_header.into(), format!("req_{id:08}"))];
-            Planned { status: 200, headers, answer, outcome: "ok".into() }
-        }
-        Err((vendor, refusal)) => Planned {
-            status: refusal.status,
-            headers: vec![("content-type".into(), "application/json".into())],
-            answer: Answer::Unary(vendor.error(refusal.status, Some(&refusal))),
-            outcome: format!("refused {}: {}", refusal.status, refusal.message),
+        Some(vendor) => match vendor.ask(&host.name, &record.path, headers, &record.body) {
+            Ok(ask) => Ok((vendor, ask)),
+            Err(refusal) => Err((vendor, refusal)),
         },
+    };
+    let answered = asked.and_then(|(vendor, ask)| {
+        let id = host.ids.fetch_add(1, Ordering::Relaxed);
+        let reply = script.map(|script| script.reply(&record.body)).transpose();
+        let planned = reply.and_then(|reply| match reply {
+            Some(reply) => Ok(good(vendor, id, reply.answer(&ask, id))),
+            None => healthy(host, vendor, &ask, id),
+        });
+        planned.map_err(|refusal| (vendor, refusal))
+    });
+    answered.unwrap_or_else(|(vendor, refusal)| refused(vendor, &refusal))
+}
+
+/// The corpus' answer if the model names one, else an answer made from the request.
+fn healthy(host: &Inner, vendor: Vendor, ask: &Ask, id: u64) -> Result<Planned, Refusal> {
+    let Some(case) = case::of(vendor, ask) else {
+        return Ok(good(vendor, id, vendor.answer(&host.name, ask, id)));
+    };
+    let Case { status, retry_after, answer } = case?;
+    let mut planned = good(vendor, id, answer);
+    planned.headers.extend(retry_after.map(|seconds| ("retry-after".to_owned(), seconds)));
+    if status != 200 {
+        planned.outcome = format!("case {status}");
+    }
+    Ok(Planned { status, ..planned })
+}
+
+fn good(vendor: Vendor, id: u64, answer: Answer) -> Planned {
+    let kind = match (&answer, vendor) {
+        (Answer::Unary(_), _) => "application/json",
+        (Answer::Stream(_), Vendor::OpenAi) => "text/event-stream; charset=utf-8",
+        (Answer::Stream(_), Vendor::Anthropic) => "text/event-stream",
+    };
+    let headers = vec![("content-type".to_owned(), kind.to_owned()), request_id(vendor, id)];
+    Planned { status: 200, headers, answer, outcome: "ok".to_owned() }
+}
+
+fn request_id(vendor: Vendor, id: u64) -> (String, String) {
+    let name = if vendor == Vendor::OpenAi { "x-request-id" } else { "request-id" };
+    (name.to_owned(), format!("req_{id:08}"))
+}
+
+fn refused(vendor: Vendor, refusal: &Refusal) -> Planned {
+    Planned {
+        status: refusal.status,
+        headers: vec![("content-type".into(), "application/json".into())],
+        answer: Answer::Unary(vendor.error(refusal.status, Some(refusal))),
+        outcome: format!("refused {}: {}", refusal.status, refusal.message),
     }
 }
 

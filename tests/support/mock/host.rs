@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use super::fault::{Rule, Rules};
 use super::record::Journal;
 use super::replay::Exchange;
+use super::script::Script;
 use super::tls::{Authority, Leaf};
 use super::{HostSpec, answer};
 
@@ -53,6 +54,7 @@ pub(super) struct Inner {
     pub(super) ids: Arc<AtomicU64>,
     pub(super) rules: Mutex<Rules>,
     pub(super) replay: Mutex<Option<Arc<Exchange>>>,
+    pub(super) script: Mutex<Option<Arc<Script>>>,
     pub(super) gate: Semaphore,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     next_connection: AtomicU64,
@@ -97,6 +99,7 @@ impl Host {
             ids: Arc::clone(&context.ids),
             rules: Mutex::default(),
             replay: Mutex::default(),
+            script: Mutex::default(),
             gate: Semaphore::new(0),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(0),
@@ -121,16 +124,22 @@ impl Host {
         self.0.rules.lock().unwrap().push(rule);
     }
 
-    /// No more faults, no replay; the gate is shut.
+    /// No more faults, no replay, no script; the gate is shut.
     pub fn clear(&self) {
         self.0.rules.lock().unwrap().clear();
         *self.0.replay.lock().unwrap() = None;
+        *self.0.script.lock().unwrap() = None;
         self.0.gate.forget_permits(usize::MAX >> 4);
     }
 
     /// From now on plays this exchange instead of making answers.
     pub fn replay(&self, exchange: Exchange) {
         *self.0.replay.lock().unwrap() = Some(Arc::new(exchange));
+    }
+
+    /// From now on answers what the script says.
+    pub fn script(&self, script: Script) {
+        *self.0.script.lock().unwrap() = Some(Arc::new(script));
     }
 
     /// Lets `n` more events through a gate.

@@ -8,11 +8,13 @@
 //! refuse connections while another goes on.
 
 mod answer;
+mod case;
 pub mod control;
 mod fault;
 mod host;
 mod record;
 pub mod replay;
+pub mod script;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -29,6 +31,7 @@ pub use fault::{Fault, Rule, When};
 pub use host::Host;
 pub use record::{CREDENTIAL_HEADERS, Journal, Record};
 pub use replay::Exchange;
+pub use script::{Reply, Script};
 
 /// What a virtual host is called and how it is reached.
 #[derive(Debug, Clone)]

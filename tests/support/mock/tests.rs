@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::script::{answered, offers};
 use super::vendor::text;
-use super::{Exchange, Fault, HostSpec, Mock, replay};
+use super::{Exchange, Fault, HostSpec, Mock, Reply, Script, replay};
 use crate::client::{Answer, Call, Client, DIALECTS, Dialect};
 use crate::said::{Said, events};
 
@@ -59,29 +60,45 @@ async fn usage_is_streamed_when_asked_for_and_chunks_respect_no_boundary() {
 }
 
 #[tokio::test]
-async fn a_vendor_refuses_what_it_does_not_know_in_its_own_shape() {
+async fn a_vendor_refuses_in_its_own_shape() {
     let (mock, client) = mock();
-    type Break = fn(&mut Value);
-    let broken: [(Dialect, Break); 8] = [
-        (Dialect::OpenAi, |body| body["max_tokens_to_sample"] = json!(1)),
-        (Dialect::OpenAi, |body| body["messages"] = json!([])),
-        (Dialect::OpenAi, |body| body["messages"][0]["role"] = json!("robot")),
-        (Dialect::OpenAi, |body| body["stream_options"] = json!({"include_usage": true})),
-        (Dialect::Anthropic, |body| drop(body.as_object_mut().unwrap().remove("max_tokens"))),
-        (Dialect::Anthropic, |body| body["messages"][0]["role"] = json!("system")),
-        (Dialect::Anthropic, |body| body["stop"] = json!("x")),
-        (Dialect::Anthropic, |body| body["temperature"] = json!(1.5)),
-    ];
-    for (dialect, breaks) in broken {
-        let mut body: Value = serde_json::from_slice(&dialect.chat("m", "hi", false).body).unwrap();
-        breaks(&mut body);
-        let answer = send(&client, dialect.call(&body)).await;
-        assert_eq!(answer.status, 400, "{body}");
-        assert_eq!(Said::error(dialect, &answer).unwrap().0, "invalid_request_error", "{body}");
+    for dialect in DIALECTS {
+        let mut call = dialect.chat("m", "hi", false);
+        call.body = b"{\"model\":\"m\",\"messages\":[]}".to_vec();
+        let answer = send(&client, call).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(Said::error(dialect, &answer).unwrap().0, "invalid_request_error");
     }
     let bare = client.send(&Dialect::Anthropic.chat("m", "hi", false)).await.unwrap();
     assert_eq!(bare.status, 401);
-    assert_eq!(mock.journal().records(Some(HOST)).len(), 9);
+    assert_eq!(mock.journal().records(Some(HOST)).len(), 3);
+}
+
+#[tokio::test]
+async fn a_case_is_answered_whole_streamed_and_as_a_failure() {
+    let (_mock, client) = mock();
+    for dialect in DIALECTS {
+        for stream in [false, true] {
+            let said = send(&client, dialect.chat("any-case-text", "hi", stream)).await;
+            let said = Said::read(dialect, stream, &said).unwrap();
+            assert!(said.text.starts_with("Hello! 👋"), "{said:?}");
+        }
+        let limited = send(&client, dialect.chat("fault-429-rate-limit@7", "hi", true)).await;
+        assert_eq!((limited.status, limited.header("retry-after")), (429, "7"));
+        let unknown = send(&client, dialect.chat("case-nowhere", "hi", false)).await;
+        assert_eq!(unknown.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn several_choices_and_counted_tokens() {
+    let (_mock, client) = mock();
+    let two = json!({"model": "m", "n": 2, "messages": [{"role": "user", "content": "hi"}]});
+    let answer = send(&client, Dialect::OpenAi.call(&two)).await;
+    assert_eq!(answer.json()["choices"][1]["index"], 1);
+    let mut call = Dialect::Anthropic.call(&json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]}));
+    call.path = "/v1/messages/count_tokens".into();
+    assert!(send(&client, call).await.json()["input_tokens"].as_u64().unwrap() > 0);
 }
 
 #[tokio::test]
@@ -139,6 +156,41 @@ async fn records_are_exact_and_can_be_reduced_to_counts() {
     mock.journal().counts_only(true);
     send(&client, call).await;
     assert!(mock.journal().records(None).is_empty() && mock.journal().count(HOST, "sk-test") == 1);
+}
+
+#[tokio::test]
+async fn a_script_goes_by_what_is_asked_and_refuses_what_it_does_not_know() {
+    let (mock, client) = mock();
+    let calls = Reply::text("Both – at once.").call("call_a", "weather", json!({"city": "Zürich"})).call(
+        "call_b",
+        "weather",
+        json!({"city": "Rome"}),
+    );
+    let script = Script::default()
+        .when(answered(&["call_a", "call_b"]), Reply::text("Take one."))
+        .when(offers("weather"), calls);
+    mock.host(HOST).script(script);
+    for stream in [false, true] {
+        let mut body = weather(Dialect::OpenAi, stream);
+        let said = Said::read(Dialect::OpenAi, stream, &send(&client, Dialect::OpenAi.call(&body)).await).unwrap();
+        let tools = [("weather", json!({"city": "Zürich"})), ("weather", json!({"city": "Rome"}))];
+        assert_eq!((said.text.as_str(), said.stop.as_str()), ("Both – at once.", "tool_calls"));
+        assert_eq!(said.tools, tools.map(|(name, arguments)| (name.to_owned(), arguments)));
+        let call = |id| json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": "{}"}});
+        let result = |id| json!({"role": "tool", "tool_call_id": id, "content": "rain"});
+        let more = [
+            json!({"role": "assistant", "tool_calls": [call("call_a"), call("call_b")]}),
+            result("call_b"),
+            result("call_a"),
+        ];
+        body["messages"].as_array_mut().unwrap().extend(more);
+        let said = Said::read(Dialect::OpenAi, stream, &send(&client, Dialect::OpenAi.call(&body)).await).unwrap();
+        assert_eq!((said.text.as_str(), said.stop.as_str()), ("Take one.", "stop"));
+    }
+    let lost = send(&client, Dialect::OpenAi.chat("m", "hi", false)).await;
+    assert!(lost.status == 400 && lost.text().contains("no rule"), "{}", lost.text());
+    mock.reset().unwrap();
+    assert_eq!(send(&client, Dialect::OpenAi.chat("m", "hi", false)).await.status, 200);
 }
 
 #[tokio::test]

@@ -7,10 +7,16 @@ mod anthropic;
 mod check;
 mod openai;
 mod schema;
+mod strict;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
 pub use schema::example;
+
+/// The end of the path at which Anthropic counts tokens.
+const COUNT: &str = "/v1/messages/count_tokens";
 
 /// The protocol a path belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +32,12 @@ pub struct Ask {
     pub stream: bool,
     /// The stream ends with usage (OpenAI only on demand).
     pub usage: bool,
+    /// Schema that the answer's text must follow.
+    pub schema: Option<Value>,
+    /// Choices (OpenAI only).
+    pub n: u64,
+    /// Tokens are to be counted, nothing answered (Anthropic only).
+    pub count: bool,
     /// Tool to call, with arguments.
     pub call: Option<(String, Value)>,
     /// What was said last: user text or the tool's result.
@@ -55,6 +67,13 @@ pub fn text(host: &str, model: &str, last: &str) -> String {
     format!("{host} as {model} heard {hash:016x}: naïve café ✓ 日本語 🙂 \"quoted\" and\na second line")
 }
 
+impl Ask {
+    /// The answer's text: what the schema accepts, else the host's own words.
+    fn text(&self, host: &str) -> String {
+        self.schema.as_ref().map_or_else(|| text(host, &self.model, &self.last), |schema| example(schema).to_string())
+    }
+}
+
 /// Input and output tokens of an answer.
 pub fn tokens(last: &str, answer: &str) -> (u64, u64) {
     (10 + last.chars().count() as u64, answer.chars().count() as u64)
@@ -66,7 +85,7 @@ impl Vendor {
         let path = path.split('?').next().unwrap_or_default();
         match path {
             _ if path.ends_with("/chat/completions") => Some(Self::OpenAi),
-            _ if path.ends_with("/v1/messages") => Some(Self::Anthropic),
+            _ if path.ends_with("/v1/messages") || path.ends_with(COUNT) => Some(Self::Anthropic),
             _ => None,
         }
     }
@@ -79,19 +98,21 @@ impl Vendor {
         }
     }
 
-    /// Checks the request.
+    /// Checks the request that came to this host and path.
     ///
     /// # Errors
     /// What the vendor would refuse.
-    pub fn ask(self, headers: &hyper::HeaderMap, body: &[u8]) -> Result<Ask, Refusal> {
+    pub(super) fn ask(self, host: &str, path: &str, headers: &hyper::HeaderMap, body: &[u8]) -> Result<Ask, Refusal> {
         let json = headers.get("content-type").is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
         if !json {
             return Err(Refusal { status: 415, param: None, message: "content-type must be application/json".into() });
         }
         let body = serde_json::from_slice(body).map_err(|e| Refusal::bad("", format!("body is not JSON: {e}")))?;
         match self {
-            Self::OpenAi => openai::ask(&body),
-            Self::Anthropic => anthropic::ask(headers, &body),
+            Self::OpenAi => openai::ask(host, &body),
+            Self::Anthropic => {
+                anthropic::ask(path.split('?').next().is_some_and(|p| p.ends_with(COUNT)), headers, &body)
+            }
         }
     }
 
