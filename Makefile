@@ -16,18 +16,19 @@ export ATTACHE_RECORDINGS := $(abspath ../shared/recordings)
 endif
 endif
 
-setup: ## install what is missing: wasm target, Envoy; no network when all is there
+setup: ## install what is missing: wasm target, Envoy, clients for tests; no network when all is there
 	@.ci/setup.sh
 
 demo: build ## Envoy, filter, sidecar and a mock provider; forces an outage (KEEP=1 leaves it up)
 	@KEEP=$(KEEP) .ci/demo.sh
 
-build: setup ## native programs and the guest, attache.wasm
+build: ## native programs and the guest, attache.wasm
+	@.ci/setup.sh build
 	@cargo build --quiet --workspace --exclude filter --bins
 	@.ci/guest.sh
 	@printf 'build: %s, %s bytes\n' "$(GUEST)" "$$(stat -c %s "$(GUEST)")"
 
-test: build ## every test, those through the real Envoy included
+test: setup build ## every test, those through the real Envoy included
 	@.ci/test.sh
 
 lint: setup ## formatting, clippy, documentation; licences and sources when cargo-deny is there
@@ -39,7 +40,7 @@ fuzz: setup ## every fuzz target for SECONDS_EACH (default 60) seconds
 bench: build ## CPU per request against bare Envoy and no-op filters; writes bench/results/
 	@"$(TARGET)/debug/bench"
 
-envoy: build ## render the reference configuration into envoy/
+envoy: build ## write anew whatever is generated: envoy/, the JSON Schema, the documents that tests check
 	@.ci/envoy.sh
 
 ci: lint test ## what the continuous integration runs

@@ -8,6 +8,7 @@ demo=$CARGO_TARGET_DIR/debug/demo
 
 mkdir -p .demo
 if [ -s .demo/pid ]; then kill "$(cat .demo/pid)" 2>/dev/null || true; fi
+: >.demo/log
 setsid "$demo" --keep >.demo/log 2>&1 </dev/null &
 echo $! >.demo/pid
 # Its last line is the end of the curl command.

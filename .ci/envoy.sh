@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Renders examples/failover into envoy/, its secrets left out.
+# Renders examples/failover into envoy/, its secrets left out; beside it what is made from the configuration's types, and
+# the documents that say what translation does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,4 +11,7 @@ OPENAI_API_KEY=none ANTHROPIC_API_KEY=none "$CARGO_TARGET_DIR/debug/attache" ren
 rm -rf "$dir/sds"
 cp -r "$dir/." envoy/
 chmod -R u=rwX,go=rX envoy
-git status --short envoy 2>/dev/null || true
+"$CARGO_TARGET_DIR/debug/attache" schema > envoy/attache.schema.json
+"$CARGO_TARGET_DIR/debug/attache" schema --markdown > filter/docs/configuration.md
+ATTACHE_BLESS=1 cargo test --quiet -p wire --test laws documents >/dev/null
+git status --short envoy filter/docs 2>/dev/null || true

