@@ -312,7 +312,6 @@ impl Scan {
                 self.include_usage = self.include_usage_edit.is_none();
                 self.stream_options_at = Some(at);
             }
-            "fallbacks" if is_vendors(value) => {}
             "fallbacks" => {
                 self.fallbacks = if null { Vec::new() } else { strings(value, name)? };
                 self.fallbacks_at = Some(at);
@@ -336,24 +335,29 @@ impl Scan {
     }
 }
 
-/// Anthropic has (in beta) a `fallbacks` of its own, a list of objects; ours is a list of names.
-#[must_use]
-pub fn is_vendors(fallbacks: &RawValue) -> bool {
-    let first = json::array(fallbacks, "fallbacks").ok().and_then(|items| items.first().copied());
-    first.is_some_and(|item| json::kind(item) == "object")
-}
-
 fn boolean(value: &RawValue, path: &str) -> Result<bool, Malformed> {
     serde_json::from_str(value.get()).map_err(|_| Malformed::expected(path, value, "boolean"))
 }
 
 fn strings(value: &RawValue, path: &str) -> Result<Vec<String>, Malformed> {
     let items = json::array(value, path)?;
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(i, item)| json::text(item, format!("{path}[{i}]")).map(Cow::into_owned))
-        .collect()
+    items.into_iter().enumerate().map(|(i, item)| name(item, format!("{path}[{i}]"))).collect()
+}
+
+/// A model's name, or Anthropic's way (in beta) to say the same: an object with `model`. Theirs never reaches a provider,
+/// which would serve models the key may not ask for.
+fn name(item: &RawValue, path: String) -> Result<String, Malformed> {
+    if json::kind(item) != "object" {
+        return json::text(item, path).map(Cow::into_owned);
+    }
+    let mut fallback = Object::of(item, path)?;
+    let model = fallback.string("model")?;
+    let model = fallback.need("model", model)?;
+    if fallback.is_empty() {
+        return Ok(model);
+    }
+    let message = "found more than `model`, which is all that is known here".to_owned();
+    Err(Malformed { path: fallback.path().to_owned(), message })
 }
 
 /// The edit that makes `include_usage` true inside a `stream_options` beginning at `start`; none if it is.

@@ -7,6 +7,7 @@ const LABELS: &[&str] = &[
     "container",
     "context_management",
     "diagnostics",
+    "fallback_credit_token",
     "fallbacks",
     "frequency_penalty",
     "function_call",

@@ -15,7 +15,7 @@ pub use loss::Spelling;
 
 use crate::ir::{Event, Fault, Losses, Operation, Request, Response, Usage};
 use crate::json::Object;
-use crate::scan::{Edit, Member, Scan, is_vendors, quoted};
+use crate::scan::{Edit, Member, Scan, quoted};
 
 /// A request body that cannot be understood, told so that its author can mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,12 +154,10 @@ pub trait StreamWatch {
 /// All inbound formats; the first that claims a path has it.
 pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic];
 
-/// Takes Attaché's own `fallbacks` out of a request that is decoded: routing has read them, and no provider is told.
+/// Takes `fallbacks` out of a request that is decoded: routing has read them, and no provider is told.
 fn take_fallbacks(o: &mut Object<'_>) -> Result<(), Malformed> {
-    if o.peek("fallbacks").is_some_and(|value| !is_vendors(value)) {
-        o.raw("fallbacks")?;
-        o.spell("fallbacks");
-    }
+    o.raw("fallbacks")?;
+    o.spell("fallbacks");
     Ok(())
 }
 

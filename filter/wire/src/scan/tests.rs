@@ -39,10 +39,12 @@ fn null_is_absent() {
 }
 
 #[test]
-fn fallbacks_of_the_vendors_own_are_not_ours() {
-    let body = br#"{"model":"m","fallbacks":[{"model":"n"}]}"#;
-    let scan = scan(body).unwrap();
-    assert!(scan.fallbacks.is_empty() && scan.fallbacks_at.is_none());
+fn fallbacks_in_anthropics_spelling_are_ours_too() {
+    let scan = scan(br#"{"model":"m","fallbacks":[{"model":"n"},"o"]}"#).unwrap();
+    assert_eq!(scan.fallbacks, ["n", "o"]);
+    assert!(scan.fallbacks_at.is_some());
+    let more = br#"{"fallbacks":[{"model":"n","max_tokens":5}]}"#;
+    assert_eq!(fault(more), "fallbacks[0]: found more than `model`, which is all that is known here");
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub(crate) fn requests() -> Vec<Case> {
 }
 
 /// A request for every documented parameter, those that are refused left out.
-fn parameters() -> Vec<Case> {
+pub(crate) fn parameters() -> Vec<Case> {
     let mut cases = Vec::new();
     for format in INBOUND {
         for row in row::rows(format.name(), "parameter") {

@@ -174,7 +174,8 @@ const OF_ONE_SERVER: &[&str] = &["do_sample", "random_seed", "safe_prompt"];
 #[test]
 fn losses_of_documented_members_have_labels() {
     let mut other = Vec::new();
-    for case in cases::corpus("request").into_iter().filter(|case| !case.name.contains("unknown")) {
+    let parameters = cases::parameters().into_iter();
+    for case in cases::corpus("request").into_iter().chain(parameters).filter(|case| !case.name.contains("unknown")) {
         let request = cases::inbound(case.format).decode_request(&case.body).unwrap();
         for format in cases::formats().into_iter().filter(|format| INBOUND.iter().any(|f| f.name() == format.name())) {
             let mut losses = Losses::default();

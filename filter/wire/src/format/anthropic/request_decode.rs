@@ -49,6 +49,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     }
     output(&mut o, &mut request, &mut nested)?;
     take_fallbacks(&mut o)?;
+    if o.peek("speed").is_some_and(|raw| raw.get() == "\"standard\"") {
+        // What happens without it: no loss where it cannot go.
+        o.spell("speed");
+    }
     request.extra = o.rest(NAME);
     request.extra.nested = nested.nested;
     Ok(request)

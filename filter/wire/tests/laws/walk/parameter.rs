@@ -74,8 +74,14 @@ pub(super) fn table(from: &str, to: &str) -> String {
             let (word, becomes, details) = told(&row, to, other);
             let details: Vec<String> =
                 [becomes].into_iter().chain(details).filter(|detail| !detail.is_empty()).collect();
-            let colon = if details.is_empty() { "" } else { ": " };
-            remarks.push(format!("with {models} {word}{colon}{}", details.join(", ")));
+            remarks.push(match (details.is_empty(), word) {
+                (false, _) => format!("with {models} {word}: {}", details.join(", ")),
+                // It is dropped with both, but with this one alone.
+                (true, "**dropped**") if matches!(verdict, Verdict::Dropped(_)) => {
+                    format!("with {models} by its own name")
+                }
+                (true, _) => format!("with {models} {word}"),
+            });
         }
         remarks.extend(row.note.as_deref().map(cell));
         text.push_str(&format!("| {} | {word} | {becomes} | {} |\n", row.shown, remarks.join("; ")));
