@@ -292,3 +292,12 @@ fn a_stream_of_another_format_is_told_event_by_event() {
     let usage = ex.settle(SECOND).tries[0].usage.unwrap();
     assert_eq!((usage.usage.input, usage.usage.output, usage.estimated), (Some(3), Some(9), false));
 }
+
+#[test]
+fn a_models_name_brings_no_line_of_its_own_into_the_clients_head() {
+    let s = snapshot(&json!({}));
+    let mut ex = exchange(&s, &chat(&[]), BODY, &[(0, "x\r\nset-cookie: a=b\0é")]);
+    ex.begin("openai_k1", SECOND);
+    let (set, ..) = respond(&mut ex, &[(":status", "200"), ("content-type", "application/json")], "{}", SECOND);
+    assert_eq!(get(set.as_ref().unwrap(), "x-attache-model"), Some("x%0D%0Aset-cookie: a=b%00%C3%A9"));
+}

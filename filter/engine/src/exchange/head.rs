@@ -48,10 +48,10 @@ pub(super) fn client_head(
     }
     if let (Some(provider), Some(hop)) = (ex.provider(hop), ex.plan.hops.get(hop)) {
         out.push(own("x-attache-provider", &provider.name));
-        out.push(own("x-attache-model", &hop.model));
+        out.push(own("x-attache-model", &header_text(&hop.model)));
         if hop.substituted {
             let asked = ex.scan.model.as_deref().unwrap_or_default();
-            out.push(own("x-attache-substituted", &header_text(&format!("{asked}→{}", hop.model))));
+            out.push(own("x-attache-substituted", &format!("{}→{}", header_text(asked), header_text(&hop.model))));
         }
     }
     out.push(own("x-attache-attempts", &ex.tries.len().to_string()));
@@ -65,9 +65,17 @@ pub(super) fn client_head(
     out
 }
 
-/// Text that a client chose, safe in a header: visible characters only, bounded.
+/// Text that a client chose, safe in a header: bounded, and what is not visible ASCII is percent-encoded. A line end among
+/// it would begin a header of the client's own making.
 fn header_text(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(512).collect()
+    let mut out = String::new();
+    for byte in text.bytes().take(512) {
+        match byte {
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// A provider's header that concerns the client. Cookies, edge and transport matters end here.

@@ -78,10 +78,15 @@ pub fn intake(snapshot: &Snapshot, headers: &[(Vec<u8>, Vec<u8>)]) -> Result<Int
     let forwarded = inbound
         .forwarded_headers()
         .iter()
-        .filter_map(|name| get(name).map(|value| ((*name).to_owned(), value.to_vec())))
+        .filter_map(|name| Some(((*name).to_owned(), get(name).filter(|value| plain(value))?.to_vec())))
         .collect();
     let query = query.filter(|q| *q == b"beta=true").map(|_| "beta=true");
     Ok(Intake { inbound, operation, key, key_from, credential, forwarded, query, strip: strip(headers) })
+}
+
+/// Text without a control character: what one server takes for a part of a header's value another may take for its end.
+fn plain(value: &[u8]) -> bool {
+    value.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 fn claim(
