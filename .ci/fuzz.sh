@@ -11,6 +11,8 @@ for target in $(cargo fuzz list); do
     # What it finds worth keeping stays with the build; seeds are the corpus of the tests.
     found=$CARGO_TARGET_DIR/fuzz/$target
     mkdir -p "$found"
-    cargo fuzz run "$target" "$found" ../corpus -- \
+    seeds=(../corpus)
+    if [ -d "seeds/$target" ]; then seeds+=("seeds/$target"); fi
+    cargo fuzz run "$target" "$found" "${seeds[@]}" -- \
         -max_total_time="${SECONDS_EACH:-60}" -rss_limit_mb=2048 -print_final_stats=1
 done
