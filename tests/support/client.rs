@@ -67,6 +67,7 @@ impl Dialect {
             method: Method::POST,
             path: self.path().to_owned(),
             headers: vec![("content-type".into(), "application/json".into())],
+            odd: Vec::new(),
             body,
         };
         if self == Self::Anthropic { call.header("anthropic-version", "2023-06-01") } else { call }
@@ -80,6 +81,8 @@ pub struct Call {
     pub method: Method,
     pub path: String,
     pub headers: Vec<(String, String)>,
+    /// Headers that need not be text.
+    pub odd: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
@@ -87,7 +90,7 @@ impl Call {
     /// A GET.
     pub fn get(path: &str) -> Self {
         let (dialect, method) = (Dialect::OpenAi, Method::GET);
-        Self { dialect, method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+        Self { dialect, method, path: path.to_owned(), headers: Vec::new(), odd: Vec::new(), body: Vec::new() }
     }
 
     /// One more header.
@@ -221,6 +224,9 @@ impl Client {
         let mut request = Request::builder().method(&call.method).uri(format!("http://{}{}", self.addr, call.path));
         for (name, value) in &call.headers {
             request = request.header(name, value);
+        }
+        for (name, value) in &call.odd {
+            request = request.header(name, value.as_slice());
         }
         let request = request.body(Full::new(Bytes::from(call.body.clone())))?;
         let response =

@@ -4,5 +4,6 @@ pub mod client;
 pub mod ledger;
 pub mod mock;
 pub mod process;
+pub mod raw;
 pub mod said;
 pub mod stack;
