@@ -103,17 +103,16 @@ impl Admissions {
 /// What is known of a request's key; `None`: it has been asked for, and `request` will be woken.
 pub(crate) fn look_up(
     snapshot: &Snapshot,
-    key: Option<&[u8]>,
+    digest: Option<KeyDigest>,
     request: &Rc<RefCell<Request>>,
     context: u32,
 ) -> Option<Admission> {
     if snapshot.auth == AuthMode::Open {
         return Some(Ok(None));
     }
-    let Some(key) = key else {
+    let Some(digest) = digest else {
         return Some(if needs_key(snapshot.auth) { Err(Denial::Missing) } else { Ok(None) });
     };
-    let digest = keys::digest(key);
     let now = host::now();
     let known = vm::with(|vm| vm.admissions.find(&digest, now)).flatten().or_else(|| from_workers(&digest, now));
     if let Some(verdict) = known {

@@ -62,11 +62,13 @@ impl Plan {
         Some(())
     }
 
-    /// An error without a body says nothing in any dialect: it is told again with one. True if it was.
-    fn bodiless(&self) -> bool {
+    /// An error without a body (`end`) says nothing in any dialect, and one whose words are not for clients says too much:
+    /// it is told with ours. True if it was.
+    fn reworded(&self, end: bool) -> bool {
         let Some((_, exchange)) = self.running() else { return false };
         let Ok(ex) = exchange.try_borrow() else { return false };
-        let Some(status) = ex.status.filter(|status| *status >= 400) else { return false };
+        let wordless = end || ex.hides();
+        let Some(status) = ex.status.filter(|status| wordless && *status >= 400) else { return false };
         let mut headers: Headers = host::headers(Map::Response)
             .unwrap_or_default()
             .into_iter()
@@ -155,7 +157,7 @@ impl HttpContext for Plan {
         if !replied && !answered && self.envoys_own(end).is_none() {
             log::warn!("a reply of Envoy's own could not be rewritten");
         }
-        if answered && end && self.bodiless() {
+        if answered && self.reworded(end) {
             return Action::Pause;
         }
         Action::Continue

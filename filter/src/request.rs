@@ -10,6 +10,7 @@ use engine::cooldown::Cooldowns;
 use engine::exchange::{
     Denial, Exchange, Fit, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
 };
+use engine::keys::{digest, wipe};
 use engine::route::{Ask, Refusal, listed, plan};
 use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
@@ -203,20 +204,28 @@ impl Request {
         let Some(snapshot) = vm::with(|vm| vm.snapshot.clone()).flatten() else {
             return self.refuse(&Fault::new(FaultKind::Overloaded, "The gateway is not configured yet."));
         };
-        let Ok(headers) = host::headers(Map::Request) else {
+        let Ok(mut headers) = host::headers(Map::Request) else {
             return self.refuse(&Fault::new(FaultKind::Internal, "The request head could not be read."));
         };
         let id = headers.iter().find(|(name, _)| name == b"x-request-id");
         self.request_id = id.map(|(_, value)| value.clone()).unwrap_or_default();
-        let intake = match intake(&snapshot, &headers) {
+        let taken = intake(&snapshot, &headers);
+        // Keys and cookies: what is needed of them has been taken.
+        headers.iter_mut().for_each(|(_, value)| wipe(value));
+        let mut intake = match taken {
             Ok(intake) => intake,
             Err((inbound, fault)) => return self.refuse_in(inbound, &fault),
         };
         let unstripped = intake.strip.iter().any(|name| host::remove_header(Map::Request, name).is_err());
-        let key = intake.key.clone();
+        let mut key = intake.key.take();
         let operation = intake.operation;
         self.snapshot = Some(Rc::clone(&snapshot));
         self.intake = Some(intake);
+        // From here on it is known by its digest.
+        let digest = key.as_deref().map(digest);
+        if let Some(key) = &mut key {
+            wipe(key);
+        }
         if unstripped {
             return self.refuse(&Fault::new(FaultKind::Internal, "A credential could not be removed."));
         }
@@ -226,7 +235,7 @@ impl Request {
                 message: "The request has no body; a JSON object is expected.".to_owned(),
             }));
         }
-        self.admission = admission::look_up(&snapshot, key.as_deref(), request, self.context);
+        self.admission = admission::look_up(&snapshot, digest, request, self.context);
         self.advance(self.arrived)
     }
 

@@ -39,6 +39,13 @@ pub fn digest(key: &[u8]) -> KeyDigest {
     Sha256::digest(key).into()
 }
 
+/// Overwrites what held a key and is about to be freed: the allocator would leave it as it is, for whoever gets the bytes.
+pub fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Without a reader the compiler may leave out what is written and then freed.
+    std::hint::black_box(bytes);
+}
+
 /// The set a digest belongs to.
 #[must_use]
 pub fn set(digest: &KeyDigest) -> u32 {

@@ -6,6 +6,7 @@
 mod ffi;
 
 use engine::exchange::Headers;
+use engine::keys::wipe;
 
 /// As the size of a buffer: all of it. Envoy replaces a whole buffer for any size that is not smaller.
 pub(crate) const ALL: usize = usize::MAX >> 1;
@@ -64,8 +65,11 @@ pub(crate) fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<()
 
 /// All headers, names in lower case. What is cut short is dropped.
 pub(crate) fn headers(map: Map) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let (status, bytes) = ffi::pairs(map as u32);
-    ok(status).map(|()| decode_pairs(&bytes))
+    let (status, mut bytes) = ffi::pairs(map as u32);
+    let pairs = decode_pairs(&bytes);
+    // A client's key may be among them.
+    wipe(&mut bytes);
+    ok(status).map(|()| pairs)
 }
 
 /// Replaces a whole header map: what was there is gone, unread.

@@ -34,6 +34,7 @@ use wire::format::Inbound;
 use wire::ir::{Operation, Usage};
 use wire::scan::Scan;
 
+use crate::config::schema::ClientKeys;
 use crate::config::snapshot::{Snapshot, VirtualKey};
 use crate::route::Plan;
 
@@ -180,6 +181,16 @@ impl Exchange {
         self.status = Some(told);
         self.delivered = end;
         (told != judged).then_some(told)
+    }
+
+    /// The provider refused the key that Envoy put in and may quote it, in words that would pass as they are. Those of
+    /// another format are redacted where they are decoded.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        let ours = self.snapshot.client_keys != ClientKeys::Pass || self.credential.is_none();
+        let provider = self.tries.last().and_then(|current| self.provider(current.hop));
+        let same = provider.is_some_and(|provider| provider.format.name() == self.inbound.name());
+        ours && same && self.answering.is_some_and(|status| status.judged == 401)
     }
 
     /// What the first try sends is ready.
