@@ -20,6 +20,7 @@ mod metrics;
 mod order_in_time;
 mod passthrough;
 mod recorded;
+mod secrets;
 mod settlement;
 mod sidecar_away;
 mod split;

@@ -95,6 +95,8 @@ pub struct Gateway {
     pub lanes: BTreeMap<String, u32>,
     pub provider: Box<dyn FnMut(&Seen) -> Answer>,
     pub sidecar: Box<dyn FnMut(&Call) -> Reply>,
+    /// What Envoy's credential injector adds behind the filter. A provider of these tests does not look at it.
+    pub injected: Headers,
 }
 
 impl Gateway {
@@ -109,8 +111,14 @@ impl Gateway {
             accepted &= ok;
         }
         vm.world().started = true;
-        let gateway =
-            Self { vm, plan, lanes: roots, provider: Box::new(|_| Answer::Refused), sidecar: Box::new(|_| None) };
+        let gateway = Self {
+            vm,
+            plan,
+            lanes: roots,
+            provider: Box::new(|_| Answer::Refused),
+            sidecar: Box::new(|_| None),
+            injected: Headers::new(),
+        };
         Ok(accepted.then_some(gateway))
     }
 
@@ -173,8 +181,11 @@ impl Gateway {
             let attempt = self.vm.open(root, stream)?;
             self.send(attempt, &request)?;
             let sent = self.sent(attempt)?;
-            // What the filter did to the headers stays for the next try; the body is pristine.
+            // What the filter did to the headers stays for the next try, and so does the credential that Envoy puts in
+            // behind it; the body is pristine.
             request.headers = self.vm.context(attempt).request.headers.value.clone();
+            request.headers.extend(self.injected.clone());
+            self.vm.context(attempt).request.headers.value.extend(self.injected.clone());
             let answer = sent.map(|message| {
                 let seen = Seen { lane, message };
                 let answer = (self.provider)(&seen);

@@ -9,5 +9,6 @@ mod fixture;
 mod gateway;
 mod host;
 mod hostile;
+mod secrets;
 mod stories;
 mod surface;

@@ -36,13 +36,17 @@ pub struct StackOptions {
     pub ca: String,
     /// Start without a sidecar.
     pub no_sidecar: bool,
+    /// Changes to the rendered bootstrap: what is there, and what comes in its place.
+    pub bootstrap: Vec<(&'static str, String)>,
+    /// Envoy's log level.
+    pub log: &'static str,
 }
 
 impl StackOptions {
     /// Providers are this mock; two workers.
     pub fn new(mock: &Mock) -> Self {
         let (resolve, ca) = (mock.addresses(), mock.ca().to_owned());
-        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false }
+        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false, bootstrap: Vec::new(), log: "warning" }
     }
 }
 
@@ -82,7 +86,13 @@ impl Stack {
         let rendered = dir.join("envoy");
         render(&config, &rendered, &wasm, &options, admin)?;
         let workers = options.workers.to_string();
-        let bootstrap = rendered.join("envoy.yaml").display().to_string();
+        let bootstrap = rendered.join("envoy.yaml");
+        for (old, new) in &options.bootstrap {
+            let text = std::fs::read_to_string(&bootstrap)?;
+            ensure!(text.contains(old), "the bootstrap has no {old}");
+            std::fs::write(&bootstrap, text.replace(old, new))?;
+        }
+        let bootstrap = bootstrap.display().to_string();
         let arguments = [
             "-c",
             &bootstrap,
@@ -91,7 +101,7 @@ impl Stack {
             "--use-dynamic-base-id",
             "--disable-hot-restart",
             "-l",
-            "warning",
+            options.log,
         ];
         // Before Envoy: its first hello should find somebody.
         let mut sidecar = None;
@@ -204,6 +214,14 @@ impl Stack {
         Ok(self.get(self.admin, "/config_dump").await?.text())
     }
 
+    /// Any page of Envoy's admin interface.
+    ///
+    /// # Errors
+    /// Envoy is gone.
+    pub async fn admin_page(&self, path: &str) -> Result<String> {
+        Ok(self.get(self.admin, path).await?.text())
+    }
+
     /// The sidecar's `/metrics`.
     ///
     /// # Errors
@@ -302,7 +320,8 @@ fn secrets(yaml: &str, dir: &Path) -> Result<String> {
     for (i, part) in yaml.split("{{").enumerate() {
         match part.split_once("}}") {
             Some((value, rest)) if i > 0 => {
-                let path = dir.join(value);
+                // By number: a file named for its secret would tell it to every log that names the file.
+                let path = dir.join(format!("secret-{i}"));
                 std::fs::write(&path, value)?;
                 write!(out, "file:{}{rest}", path.display())?;
             }
