@@ -34,7 +34,7 @@ test: setup build ## every test, those through the real Envoy included
 lint: setup ## formatting, clippy, documentation; licences and sources when cargo-deny is there
 	@.ci/lint.sh
 
-fuzz: setup ## every fuzz target for SECONDS_EACH (default 60) seconds
+fuzz: build ## every fuzz target for SECONDS_EACH (default 60) seconds
 	@.ci/fuzz.sh
 
 bench: build ## CPU per request against bare Envoy and no-op filters; writes bench/results/

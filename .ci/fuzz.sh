@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs every fuzz target in turn. Sanitizers need compiler switches that stable hides; RUSTC_BOOTSTRAP shows them, so
+# Runs every fuzz target in turn, and then random lives of the built guest. Sanitizers need compiler switches that stable hides; RUSTC_BOOTSTRAP shows them, so
 # that no second toolchain is needed.
 set -euo pipefail
 cd "$(dirname "$0")/../tests/fuzz"
+seconds=${SECONDS_EACH:-60}
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 export RUSTC_BOOTSTRAP=1
@@ -14,5 +15,8 @@ for target in $(cargo fuzz list); do
     seeds=(../corpus)
     if [ -d "seeds/$target" ]; then seeds+=("seeds/$target"); fi
     cargo fuzz run "$target" "$found" "${seeds[@]}" -- \
-        -max_total_time="${SECONDS_EACH:-60}" -rss_limit_mb=2048 -print_final_stats=1
+        -max_total_time="$seconds" -rss_limit_mb=2048 -print_final_stats=1
 done
+printf 'fuzz: guest\n'
+cd ../..
+env -u RUSTC_BOOTSTRAP ATTACHE_FUZZ_SECONDS="$seconds" cargo test --quiet -p tests --test guest no_life -- --nocapture

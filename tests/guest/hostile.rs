@@ -14,10 +14,10 @@ fn gateway() -> Gateway {
 }
 
 /// SplitMix64: the same orders in every run.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         ((z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 33) % sides
@@ -25,7 +25,7 @@ impl Dice {
 }
 
 /// Values that are no text, empty, long, or full of what must not be in a header.
-fn values() -> Vec<Vec<u8>> {
+pub fn values() -> Vec<Vec<u8>> {
     vec![
         vec![],
         vec![0xff, 0xfe, 0x80],
@@ -98,7 +98,7 @@ fn odd_heads_are_borne() {
 }
 
 /// Bodies made to break a parser: deep, cut, not text, with numbers and names out of all proportion.
-fn bodies() -> Vec<Vec<u8>> {
+pub fn bodies() -> Vec<Vec<u8>> {
     let good = chat(Dialect::OpenAi, "both", false).body();
     let deep = |open: &str, close: &str| {
         let nest = [open.repeat(100_000), close.repeat(100_000)].concat();
@@ -197,7 +197,7 @@ fn any_order_of_callbacks_is_borne() {
     }
 }
 
-fn odd_callback(gateway: &mut Gateway, id: u32, choice: u64, dice: &mut Dice) -> wasmtime::Result<()> {
+pub fn odd_callback(gateway: &mut Gateway, id: u32, choice: u64, dice: &mut Dice) -> wasmtime::Result<()> {
     let size = [0, 1, 7, 100_000, u32::MAX >> 1, u32::MAX][dice.roll(6) as usize];
     let end = dice.roll(2) as u32;
     let request = chat(Dialect::OpenAi, "both", dice.roll(2) == 0);

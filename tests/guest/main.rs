@@ -6,6 +6,7 @@
 mod budget;
 mod faults;
 mod fixture;
+mod fuzz;
 mod gateway;
 mod host;
 mod hostile;
