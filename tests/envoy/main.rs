@@ -16,6 +16,7 @@ mod hostile_framing;
 mod hostile_names;
 mod keys;
 mod local_replies;
+mod memory;
 mod metrics;
 mod order_in_time;
 mod passthrough;

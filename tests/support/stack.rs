@@ -253,6 +253,11 @@ impl Stack {
         self.envoy.lock().unwrap().resident_bytes()
     }
 
+    /// The sidecar's likewise; 0 if it does not run.
+    pub fn sidecar_memory(&self) -> u64 {
+        self.sidecar.lock().unwrap().as_ref().map_or(0, Process::resident_bytes)
+    }
+
     async fn get(&self, addr: SocketAddr, path: &str) -> Result<Answer> {
         Client::h1(addr).send(&Call::get(path)).await
     }
