@@ -9,6 +9,7 @@
 mod broken_streams;
 mod dialects;
 mod doctor;
+mod envoys_own;
 mod failover;
 mod flood;
 mod hostile;

@@ -82,7 +82,7 @@ async fn traffic(world: &World) -> Vec<Answer> {
 async fn planted_keys_are_found_nowhere_afterwards() {
     let hosts = [OPENAI, ANTHROPIC].map(HostSpec::tls);
     let world = World::with(&hosts, YAML, |options| {
-        options.bootstrap = vec![("stat_prefix: attache", ACCESS_LOG.to_owned())];
+        options.rendered = vec![("envoy.yaml", "stat_prefix: attache", ACCESS_LOG)];
         options.log = "info";
     })
     .await;

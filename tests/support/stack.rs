@@ -36,8 +36,8 @@ pub struct StackOptions {
     pub ca: String,
     /// Start without a sidecar.
     pub no_sidecar: bool,
-    /// Changes to the rendered bootstrap: what is there, and what comes in its place.
-    pub bootstrap: Vec<(&'static str, String)>,
+    /// Changes to rendered files: which, what is there, and what comes in its place.
+    pub rendered: Vec<(&'static str, &'static str, &'static str)>,
     /// Envoy's log level.
     pub log: &'static str,
 }
@@ -46,7 +46,7 @@ impl StackOptions {
     /// Providers are this mock; two workers.
     pub fn new(mock: &Mock) -> Self {
         let (resolve, ca) = (mock.addresses(), mock.ca().to_owned());
-        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false, bootstrap: Vec::new(), log: "warning" }
+        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false, rendered: Vec::new(), log: "warning" }
     }
 }
 
@@ -86,13 +86,12 @@ impl Stack {
         let rendered = dir.join("envoy");
         render(&config, &rendered, &wasm, &options, admin)?;
         let workers = options.workers.to_string();
-        let bootstrap = rendered.join("envoy.yaml");
-        for (old, new) in &options.bootstrap {
-            let text = std::fs::read_to_string(&bootstrap)?;
-            ensure!(text.contains(old), "the bootstrap has no {old}");
-            std::fs::write(&bootstrap, text.replace(old, new))?;
+        for (file, old, new) in &options.rendered {
+            let text = std::fs::read_to_string(rendered.join(file))?;
+            ensure!(text.contains(old), "{file} has no {old}");
+            std::fs::write(rendered.join(file), text.replace(old, new))?;
         }
-        let bootstrap = bootstrap.display().to_string();
+        let bootstrap = rendered.join("envoy.yaml").display().to_string();
         let arguments = [
             "-c",
             &bootstrap,
