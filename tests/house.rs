@@ -228,6 +228,22 @@ fn paths_named_in_documents_exist() {
     assert!(named > 0, "no document names a path");
 }
 
+/// `FILE.rs::NAME` names a function of that file.
+#[test]
+fn functions_named_in_documents_exist() {
+    let mut named = 0;
+    for document in files(&root(), "md") {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for (path, function) in text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(".rs::")) {
+            let source = std::fs::read_to_string(root().join(format!("{path}.rs"))).unwrap_or_default();
+            let shown = document.display();
+            assert!(source.contains(&format!("fn {function}(")), "{shown}: {path}.rs has no function {function}");
+            named += 1;
+        }
+    }
+    assert!(named > 0, "no document names a function");
+}
+
 /// In both directions: nothing undocumented, nothing documented that is gone.
 #[test]
 fn metrics_are_those_of_their_document() {
@@ -270,7 +286,7 @@ fn paths_in(line: &str) -> Vec<&str> {
         word.contains('/') && (TOP.contains(&first) || [".ci", ".github"].contains(&first))
     });
     let plain = |path: &&str| !path.contains(['*', '<', '{', ' ', '…']) && !path.contains("NNNN");
-    links.chain(quoted).filter(plain).collect()
+    links.chain(quoted).filter_map(|path| path.split("::").next()).filter(plain).collect()
 }
 
 /// Fails on the first line of code, tests aside, that `bad` picks.
