@@ -1,5 +1,6 @@
 //! What Envoy answers by itself comes in the client's dialect too.
 
+use serde_json::json;
 use tests::client::{Call, DIALECTS, Dialect};
 use tests::mock::Fault;
 use tests::said::Said;
@@ -42,6 +43,32 @@ async fn ten_megabytes_fail_over_whole() {
         crate::world::ANTHROPIC_LANE.check_answer(case, &answer, "claude-3-5-haiku", &big);
         world.mock.journal().clear();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_ten_megabytes_fails_over_whole_and_in_the_other_protocol() {
+    let yaml = format!(
+        "{TWO_VENDORS}models:\n  both: {{candidates: [{{provider: openai, model: gpt-4o}}, \
+         {{provider: anthropic, model: claude-3-5-haiku, priority: 1}}]}}\n"
+    );
+    let world = World::start(&yaml).await;
+    world.mock.host(OPENAI).fault(Fault::status(503).always());
+    let image = "iVBORw0KGgo".repeat((10 << 20) / 11);
+    let image = &image[..image.len() / 4 * 4];
+    let content = json!([
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{image}")}},
+    ]);
+    let body = json!({"model": "both", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
+    let answer = world.send(&Dialect::OpenAi.call(&body)).await;
+    Said::read(Dialect::OpenAi, false, &answer).unwrap();
+    assert_eq!(answer.header("x-attache-attempts"), "2");
+    let records = world.mock.journal().records(None);
+    let got = |at: usize, path: &str| records[at].json().pointer(path).and_then(|v| v.as_str().map(str::to_owned));
+    let first = got(0, "/messages/0/content/1/image_url/url").unwrap();
+    assert!(first.strip_prefix("data:image/png;base64,") == Some(image), "the first provider got another image");
+    let second = got(1, "/messages/0/content/1/source/data").unwrap();
+    assert!(second == image, "the second provider got another image");
 }
 
 #[tokio::test(flavor = "multi_thread")]
