@@ -6,7 +6,6 @@
 //! the body. So syntax is checked by the parser everybody uses. Rejected: a scanner of our own, which would be one more
 //! opinion on what JSON is, and two opinions on one body are a way past a policy.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -17,6 +16,7 @@ use crate::format::Malformed;
 use crate::json::find::begins;
 use crate::json::{self, Object};
 
+mod fallbacks;
 mod list;
 
 pub use list::List;
@@ -313,7 +313,7 @@ impl Scan {
                 self.stream_options_at = Some(at);
             }
             "fallbacks" => {
-                self.fallbacks = if null { Vec::new() } else { strings(value, name)? };
+                self.fallbacks = if null { Vec::new() } else { fallbacks::names(value)? };
                 self.fallbacks_at = Some(at);
             }
             "messages" => {
@@ -337,27 +337,6 @@ impl Scan {
 
 fn boolean(value: &RawValue, path: &str) -> Result<bool, Malformed> {
     serde_json::from_str(value.get()).map_err(|_| Malformed::expected(path, value, "boolean"))
-}
-
-fn strings(value: &RawValue, path: &str) -> Result<Vec<String>, Malformed> {
-    let items = json::array(value, path)?;
-    items.into_iter().enumerate().map(|(i, item)| name(item, format!("{path}[{i}]"))).collect()
-}
-
-/// A model's name, or Anthropic's way (in beta) to say the same: an object with `model`. Theirs never reaches a provider,
-/// which would serve models the key may not ask for.
-fn name(item: &RawValue, path: String) -> Result<String, Malformed> {
-    if json::kind(item) != "object" {
-        return json::text(item, path).map(Cow::into_owned);
-    }
-    let mut fallback = Object::of(item, path)?;
-    let model = fallback.string("model")?;
-    let model = fallback.need("model", model)?;
-    if fallback.is_empty() {
-        return Ok(model);
-    }
-    let message = "found more than `model`, which is all that is known here".to_owned();
-    Err(Malformed { path: fallback.path().to_owned(), message })
 }
 
 /// The edit that makes `include_usage` true inside a `stream_options` beginning at `start`; none if it is.
