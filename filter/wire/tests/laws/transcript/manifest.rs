@@ -138,6 +138,3 @@ pub(super) const FEATURES: &[Feature] = &[
         rows: &["stream"],
     },
 ];
-
-/// Cases to come: page and stem. When one exists, it belongs into its page above.
-pub(super) const PENDING: &[(&str, &str)] = &[];

@@ -7,7 +7,7 @@ mod count;
 mod manifest;
 mod render;
 
-use manifest::{FEATURES, Feature, PENDING};
+use manifest::{FEATURES, Feature};
 
 use crate::cases::{self, Case};
 use crate::page;
@@ -102,12 +102,4 @@ fn page_of(feature: &Feature) -> String {
         }
     }
     text
-}
-
-#[test]
-fn a_case_that_was_awaited_is_shown() {
-    for (file, stem) in PENDING {
-        assert!(FEATURES.iter().any(|feature| feature.file == *file), "no page is called {file}");
-        assert!(found(stem).is_empty(), "{stem} exists: move it into the page {file}");
-    }
 }

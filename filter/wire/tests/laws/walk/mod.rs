@@ -7,7 +7,6 @@ mod answer;
 mod diff;
 mod error;
 mod event;
-pub(crate) mod known;
 mod parameter;
 pub(crate) mod path;
 pub(crate) mod row;
