@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::format::Malformed;
-use crate::json::find::begins;
+use crate::json::find::Name;
 use crate::json::{self, Object};
 
 mod fallbacks;
@@ -259,7 +259,8 @@ fn place(body: &str, raw: &RawValue) -> Range<usize> {
 /// Somewhere in this JSON a `signature` is the empty string. A search for the word decides it, nothing is parsed.
 #[must_use]
 pub fn empty_signature(json: &str) -> bool {
-    begins(json.as_bytes(), b"\"signature\"", b"\"\"")
+    static SIGNATURE: Name = Name::new(b"\"signature\"");
+    SIGNATURE.begins(json.as_bytes(), b"\"\"")
 }
 
 impl<'a> Visitor<'a> for &mut Pass<'a> {

@@ -14,7 +14,9 @@ fuzz_target!(|input: (u16, Vec<u8>)| {
         let fault = row.format.decode_fault(status, &body);
         assert!((400..600).contains(&fault.status));
         let response = row.format.decode_response(&body);
-        let _ = row.format.response_usage(&body);
+        if let Ok(response) = &response {
+            assert!(row.format.glance(&body).is_ok_and(|usage| usage == response.usage));
+        }
         for inbound in INBOUND {
             assert!(Object::parse(&inbound.encode_fault(&fault)).is_ok());
             if let Ok(response) = &response {

@@ -5,7 +5,7 @@
 
 use crate::format::loss::Noted;
 use crate::format::{
-    Inbound, Malformed, Outbound, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+    Inbound, Malformed, NoAnswer, Outbound, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
 };
 use crate::framing::{Frame, sse};
 use crate::ir::{
@@ -140,8 +140,8 @@ impl Outbound for Toy {
         Ok(Response { parts, stop: Some(StopReason::End), extra: o.rest(NAME), ..Response::default() })
     }
 
-    fn response_usage(&self, _: &[u8]) -> Option<Usage> {
-        None
+    fn glance(&self, body: &[u8]) -> Result<Usage, NoAnswer> {
+        NoAnswer::unless_object(body).map(|_| Usage::default())
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {

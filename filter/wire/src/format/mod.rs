@@ -26,6 +26,30 @@ pub struct Malformed {
     pub message: String,
 }
 
+/// What makes a unary body of a good status no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The provider's own error.
+    Fault(Fault),
+    /// Nothing is in it.
+    Empty,
+    /// It cannot be understood.
+    Garbled(Malformed),
+}
+
+impl NoAnswer {
+    /// The members of a body that has some.
+    ///
+    /// # Errors
+    /// It is empty or no object.
+    pub fn unless_object(body: &[u8]) -> Result<Object<'_>, Self> {
+        if body.trim_ascii().is_empty() {
+            return Err(Self::Empty);
+        }
+        Object::parse(body).map_err(Self::Garbled)
+    }
+}
+
 /// What a stream encoder must know of the request it answers.
 #[derive(Debug, Clone, Default)]
 pub struct StreamContext {
@@ -115,10 +139,21 @@ pub trait Outbound: Sync {
     /// # Errors
     /// What is unusable about it.
     fn decode_response(&self, body: &[u8]) -> Result<Response, Malformed>;
-    /// Just the usage of a unary body.
-    fn response_usage(&self, body: &[u8]) -> Option<Usage>;
+    /// The usage of a unary body of a good status, without building the answer.
+    ///
+    /// # Errors
+    /// It is none.
+    fn glance(&self, body: &[u8]) -> Result<Usage, NoAnswer>;
+    /// The usage in the last bytes of a unary body, if its counts are among them.
+    fn usage_at_end(&self, _tail: &[u8]) -> Option<Usage> {
+        None
+    }
     /// An error answer, whatever its body is.
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault;
+    /// What the provider itself calls such a fault, where it has a word for machines.
+    fn error_code<'f>(&self, fault: &'f Fault) -> Option<&'f str> {
+        fault.code.as_deref()
+    }
     /// Frames to events.
     fn stream_decoder(&self) -> Box<dyn StreamDecode>;
     /// Watches a stream that is passed through: takes usage, and hides what [`Outbound::edits`] asked for on its own.
@@ -145,6 +180,10 @@ pub trait StreamWatch {
     fn usage(&self) -> Usage;
     /// The provider's own end marker was seen, so the stream is whole.
     fn done(&self) -> bool;
+    /// The provider has reported an error, so the client knows that the stream is not whole.
+    fn failed(&self) -> bool {
+        false
+    }
     /// Content has passed, see [`Event::is_content`].
     fn content(&self) -> bool;
     /// Events that could not be read along; they were passed on all the same.

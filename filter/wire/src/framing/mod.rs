@@ -9,4 +9,6 @@ pub struct Frame {
     pub event: Option<String>,
     /// Its payload.
     pub data: String,
+    /// The one before it was too large and is missing.
+    pub after_gap: bool,
 }

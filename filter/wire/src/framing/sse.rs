@@ -3,12 +3,17 @@
 //! Does not: reconnect, keep ids or retry times. Lenient where vendors are: an event whose closing blank line the end of
 //! the stream swallowed still counts.
 
+use std::borrow::Cow;
+
 use memchr::memchr2;
 
 use super::Frame;
 
-/// Largest event taken. Real ones are a few kilobytes; a larger one is skipped and counted.
+/// Largest event taken. Real ones are a few kilobytes; a larger one is skipped and counted, and the next frame says so.
 pub const MAX_EVENT: usize = 1 << 20;
+
+/// Most events' data is no longer.
+pub(crate) const USUAL: usize = 512;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -26,6 +31,8 @@ pub struct Decoder {
     /// Inside an event that is too large.
     skipping: bool,
     skipped: u64,
+    /// No frame has come since.
+    gap: bool,
     /// The line before was blank.
     blank: bool,
 }
@@ -76,6 +83,7 @@ impl Decoder {
         if !self.skipping && held + bytes.len() > MAX_EVENT {
             self.skipping = true;
             self.skipped += 1;
+            self.gap = true;
             (self.data, self.event) = (None, None);
             self.line.clear();
         }
@@ -108,7 +116,9 @@ impl Decoder {
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         let value = value.strip_prefix(b":").unwrap_or(value);
-        let value = String::from_utf8_lossy(value.strip_prefix(b" ").unwrap_or(value));
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        // Lossy reading goes byte by byte, and hardly any event needs it.
+        let value = std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
         match name {
             b"event" => self.event = Some(value.into_owned()),
             b"data" => match &mut self.data {
@@ -126,7 +136,7 @@ impl Decoder {
     fn dispatch(&mut self, out: &mut Vec<Frame>) {
         let event = self.event.take();
         if let Some(data) = self.data.take() {
-            out.push(Frame { event, data });
+            out.push(Frame { event, data, after_gap: std::mem::take(&mut self.gap) });
         }
     }
 }
@@ -160,7 +170,7 @@ mod tests {
     }
 
     fn frame(event: Option<&str>, data: &str) -> Frame {
-        Frame { event: event.map(str::to_owned), data: data.to_owned() }
+        Frame { event: event.map(str::to_owned), data: data.to_owned(), after_gap: false }
     }
 
     const MIXED: &[u8] =
@@ -199,7 +209,7 @@ mod tests {
             decoder.push(part, &mut out);
         }
         decoder.push(b"\ndata: more\n\ndata: small\n\n", &mut out);
-        assert_eq!(out, [frame(None, "small")]);
+        assert_eq!(out, [Frame { after_gap: true, ..frame(None, "small") }]);
         assert_eq!(decoder.skipped(), 1);
         assert!(decoder.line.capacity() <= 2 * MAX_EVENT);
     }
@@ -211,7 +221,7 @@ mod tests {
             decoder.push(b"data: 0123456789\n", &mut out);
         }
         decoder.push(b"\ndata: x\n\n", &mut out);
-        assert_eq!((out, decoder.skipped()), (vec![frame(None, "x")], 1));
+        assert_eq!((out, decoder.skipped()), (vec![Frame { after_gap: true, ..frame(None, "x") }], 1));
     }
 
     #[test]

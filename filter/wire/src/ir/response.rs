@@ -1,6 +1,6 @@
 //! The canonical unary answer.
 
-use super::{Extra, Part, Usage};
+use super::{Event, Extra, Part, PartStart, Usage};
 
 /// Why the model stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,4 +38,44 @@ pub struct Response {
     pub usage: Usage,
     /// Uninterpreted members.
     pub extra: Extra,
+}
+
+impl Response {
+    /// The same answer as events, for a client that asked for a stream where the provider gave it whole. What no event can
+    /// say is left out, as it is from streams.
+    #[must_use]
+    pub fn into_events(self) -> Vec<Event> {
+        let mut out = vec![Event::Start { id: self.id, model: self.model, created: self.created }];
+        let mut index = 0;
+        for part in self.parts {
+            let (start, text, rest) = match part {
+                Part::Text { text, citations, .. } => {
+                    let cited = citations.into_iter().map(|citation| Event::Citation { index, citation });
+                    (PartStart::Text, text, cited.collect())
+                }
+                Part::Reasoning { signature, redacted: true, .. } => {
+                    let data = signature.unwrap_or_default();
+                    (PartStart::RedactedReasoning { data }, String::new(), Vec::new())
+                }
+                Part::Reasoning { text, signature, redacted: false } => {
+                    let signed = signature.map(|signature| Event::Signature { index, signature });
+                    (PartStart::Reasoning, text, signed.into_iter().collect())
+                }
+                Part::Refusal(text) => (PartStart::Refusal, text, Vec::new()),
+                Part::ToolCall { id, name, arguments, .. } => (PartStart::ToolCall { id, name }, arguments, Vec::new()),
+                Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } | Part::Opaque { .. } => continue,
+            };
+            out.push(Event::PartStart { index, part: start });
+            if !text.is_empty() {
+                out.push(Event::Delta { index, text });
+            }
+            out.extend(rest);
+            out.push(Event::PartEnd { index });
+            index += 1;
+        }
+        out.push(Event::Usage(self.usage));
+        out.extend(self.stop.map(Event::Stop));
+        out.push(Event::Done);
+        out
+    }
 }

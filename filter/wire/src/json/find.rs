@@ -2,13 +2,30 @@
 //!
 //! Does not: check syntax, or know which object a member belongs to. In what is not JSON one may be missed.
 
-use memchr::memmem;
+use std::sync::OnceLock;
 
-/// Somewhere a member of this name (with its quotes) has a value that begins so. Inside a string the quotes would be
-/// escaped.
-pub(crate) fn begins(data: &[u8], name: &[u8], value_begins: &[u8]) -> bool {
-    let value = |at: usize| value(data, at + name.len()).and_then(|at| data.get(at..));
-    memmem::find_iter(data, name).any(|at| value(at).is_some_and(|rest| rest.starts_with(value_begins)))
+use memchr::memmem::{self, Finder};
+use serde_json::value::RawValue;
+
+/// A member's name with its quotes. Getting ready to search for it takes longer than searching an event, so that is done
+/// once.
+#[derive(Debug)]
+pub(crate) struct Name {
+    quoted: &'static [u8],
+    finder: OnceLock<Finder<'static>>,
+}
+
+impl Name {
+    pub(crate) const fn new(quoted: &'static [u8]) -> Self {
+        Self { quoted, finder: OnceLock::new() }
+    }
+
+    /// Somewhere a member of this name has a value that begins so. Inside a string the quotes would be escaped.
+    pub(crate) fn begins(&self, data: &[u8], value_begins: &[u8]) -> bool {
+        let value = |at: usize| value(data, at + self.quoted.len()).and_then(|at| data.get(at..));
+        let finder = self.finder.get_or_init(|| Finder::new(self.quoted));
+        finder.find_iter(data).any(|at| value(at).is_some_and(|rest| rest.starts_with(value_begins)))
+    }
 }
 
 /// Where the value of a member begins whose name ends before `at`.
@@ -23,12 +40,19 @@ pub(crate) fn something(data: &[u8], at: usize) -> usize {
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
+/// The last member of this name (with its quotes) in the last bytes of a document.
+pub(crate) fn last<'a>(tail: &'a [u8], name: &[u8]) -> Option<&'a RawValue> {
+    let at = value(tail, memmem::rfind(tail, name)? + name.len())?;
+    serde_json::Deserializer::from_slice(tail.get(at..)?).into_iter().next()?.ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::begins;
+    use super::Name;
 
     #[test]
     fn a_member_is_found_and_a_text_about_it_is_not() {
+        static S: Name = Name::new(b"\"s\"");
         for (data, expected) in [
             (r#"{"a":[{"s":""}]}"#, true),
             ("{\"s\" \n:\t\"\"}", true),
@@ -38,7 +62,7 @@ mod tests {
             (r#"{"a":"{\"s\":\"\"}"}"#, false),
             (r#""s":"#, false),
         ] {
-            assert_eq!(begins(data.as_bytes(), b"\"s\"", b"\"\""), expected, "{data}");
+            assert_eq!(S.begins(data.as_bytes(), b"\"\""), expected, "{data}");
         }
     }
 }

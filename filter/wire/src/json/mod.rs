@@ -25,6 +25,9 @@ use crate::ir::{Extra, Json};
 /// Members in the order they were sent.
 pub type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
+/// Members that most objects of the protocols do not exceed.
+const USUAL: usize = 8;
+
 /// Whole numbers up to here are exact as `f64`.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -51,8 +54,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Not JSON, or not an object.
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let members = serde_json::from_slice::<ObjectSeen<'a>>(body).map_err(|e| Malformed::syntax(&e))?;
-        Ok(Self::new(String::new(), members.0))
+        let seen = serde_json::from_slice::<ObjectSeen<'a>>(body).map_err(|e| Malformed::syntax(&e))?;
+        Ok(Self { path: String::new(), members: seen.0 })
     }
 
     /// A value as an object.
@@ -62,14 +65,9 @@ impl<'a> Object<'a> {
     pub fn of(raw: &'a RawValue, path: impl Into<String>) -> Result<Self, Malformed> {
         let path = path.into();
         match serde_json::from_str::<ObjectSeen<'a>>(raw.get()) {
-            Ok(seen) => Ok(Self::new(path, seen.0)),
+            Ok(seen) => Ok(Self { path, members: seen.0 }),
             Err(_) => Err(Malformed::expected(path, raw, "object")),
         }
-    }
-
-    fn new(path: String, members: Members<'a>) -> Self {
-        let entry = |(name, value)| Entry { name, value, taken: false, spelled: false };
-        Self { path, members: members.into_iter().map(entry).collect() }
     }
 
     /// Where this object is, e.g. `messages[2]`; empty for the body.
@@ -81,7 +79,7 @@ impl<'a> Object<'a> {
     /// The path of one of its members.
     #[must_use]
     pub fn at(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() { name.to_owned() } else { [&self.path, ".", name].concat() }
     }
 
     /// Takes a member as it is.
@@ -124,7 +122,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Twice, or something else.
     pub fn str(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
-        self.take(name, text)
+        self.take(name, |raw, path| text_or(raw, path))
     }
 
     /// Takes a string as owned.
@@ -143,7 +141,7 @@ impl<'a> Object<'a> {
         self.take(name, |raw, path| match raw.get() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Malformed::expected(path, raw, "boolean")),
+            _ => Err(Malformed::expected(path(), raw, "boolean")),
         })
     }
 
@@ -152,7 +150,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Twice, or something else.
     pub fn u64(&mut self, name: &str) -> Result<Option<u64>, Malformed> {
-        self.take(name, |raw, path| whole(raw.get()).ok_or_else(|| Malformed::expected(path, raw, "whole number")))
+        self.take(name, |raw, path| whole(raw.get()).ok_or_else(|| Malformed::expected(path(), raw, "whole number")))
     }
 
     /// Takes a number.
@@ -161,7 +159,7 @@ impl<'a> Object<'a> {
     /// Twice, or something else.
     pub fn number(&mut self, name: &str) -> Result<Option<Number>, Malformed> {
         self.take(name, |raw, path| {
-            serde_json::from_str(raw.get()).map_err(|_| Malformed::expected(path, raw, "number"))
+            serde_json::from_str(raw.get()).map_err(|_| Malformed::expected(path(), raw, "number"))
         })
     }
 
@@ -170,7 +168,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Twice, or something else.
     pub fn array(&mut self, name: &str) -> Result<Option<Vec<&'a RawValue>>, Malformed> {
-        self.take(name, array)
+        self.take(name, |raw, path| array_or(raw, path))
     }
 
     /// Takes an object.
@@ -178,16 +176,17 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Twice, or something else.
     pub fn object(&mut self, name: &str) -> Result<Option<Self>, Malformed> {
-        self.take(name, Self::of)
+        self.take(name, |raw, path| Self::of(raw, path()))
     }
 
+    /// `read` is given the path as a way to make it: most members are what they should be, and nobody asks where they are.
     fn take<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(&'a RawValue, String) -> Result<T, Malformed>,
+        read: impl FnOnce(&'a RawValue, &dyn Fn() -> String) -> Result<T, Malformed>,
     ) -> Result<Option<T>, Malformed> {
         match self.raw(name)? {
-            Some(raw) => read(raw, self.at(name)).map(Some),
+            Some(raw) => read(raw, &|| self.at(name)).map(Some),
             None => Ok(None),
         }
     }
@@ -226,7 +225,8 @@ impl<'a> Object<'a> {
 /// The members of a value; none if it is no object.
 #[must_use]
 pub fn members(raw: &RawValue) -> Members<'_> {
-    serde_json::from_str::<ObjectSeen<'_>>(raw.get()).map(|seen| seen.0).unwrap_or_default()
+    let seen = serde_json::from_str::<ObjectSeen<'_>>(raw.get()).map(|seen| seen.0).unwrap_or_default();
+    seen.into_iter().map(|entry| (entry.name, entry.value)).collect()
 }
 
 /// A value as a string.
@@ -234,7 +234,11 @@ pub fn members(raw: &RawValue) -> Members<'_> {
 /// # Errors
 /// Not a string.
 pub fn text(raw: &RawValue, path: impl Into<String>) -> Result<Cow<'_, str>, Malformed> {
-    serde_json::from_str::<Text<'_>>(raw.get()).map(|t| t.0).map_err(|_| Malformed::expected(path, raw, "string"))
+    text_or(raw, || path.into())
+}
+
+fn text_or(raw: &RawValue, path: impl FnOnce() -> String) -> Result<Cow<'_, str>, Malformed> {
+    serde_json::from_str::<Text<'_>>(raw.get()).map(|t| t.0).map_err(|_| Malformed::expected(path(), raw, "string"))
 }
 
 /// A value as an array.
@@ -242,7 +246,11 @@ pub fn text(raw: &RawValue, path: impl Into<String>) -> Result<Cow<'_, str>, Mal
 /// # Errors
 /// Not an array.
 pub fn array(raw: &RawValue, path: impl Into<String>) -> Result<Vec<&RawValue>, Malformed> {
-    serde_json::from_str(raw.get()).map_err(|_| Malformed::expected(path, raw, "array"))
+    array_or(raw, || path.into())
+}
+
+fn array_or(raw: &RawValue, path: impl FnOnce() -> String) -> Result<Vec<&RawValue>, Malformed> {
+    serde_json::from_str(raw.get()).map_err(|_| Malformed::expected(path(), raw, "array"))
 }
 
 /// JSON that is well formed, kept as text.
@@ -324,22 +332,22 @@ impl<'de> DeserializeSeed<'de> for TextSeed {
     }
 }
 
-struct ObjectSeen<'a>(Members<'a>);
+struct ObjectSeen<'a>(Vec<Entry<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for ObjectSeen<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seen;
         impl<'de> Visitor<'de> for Seen {
-            type Value = Members<'de>;
+            type Value = Vec<Entry<'de>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(USUAL);
                 while let Some(name) = map.next_key_seed(TextSeed)? {
-                    members.push((name, map.next_value()?));
+                    members.push(Entry { name, value: map.next_value()?, taken: false, spelled: false });
                 }
                 Ok(members)
             }

@@ -38,9 +38,13 @@ impl ObjectWriter<'_> {
         self.out
     }
 
+    /// A name of ours, in which nothing is to be escaped.
     fn own(&mut self, name: &'static str) -> &mut Vec<u8> {
         self.names.push(name);
-        self.name(name)
+        self.out.extend_from_slice(if std::mem::take(&mut self.empty) { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
     }
 
     /// A string.

@@ -39,7 +39,7 @@ impl Written {
 
     fn frame(&self) -> Option<Frame> {
         let event = self.name.map(str::to_owned);
-        (!self.lines.is_empty()).then(|| Frame { event, data: self.lines.join("\n") })
+        (!self.lines.is_empty()).then(|| Frame { event, data: self.lines.join("\n"), after_gap: false })
     }
 }
 
@@ -143,12 +143,10 @@ fn is_whole(answer: &Answer) -> bool {
 
 #[test]
 fn an_event_that_cannot_be_read_is_left_out_and_counted() {
-    let giant = format!("data: {}\n\n", "x".repeat(MAX_EVENT + 1));
     for format in cases::formats().iter().map(|format| format.name()) {
         assert_eq!(decode(format, &[around(format, "").as_bytes()]).last(), Some(&Event::Done));
         let mut wrong = Vec::new();
-        for garbled in ["data: {\"choices\":[{\n\n", "data: <html>\n\n", "data: {}}\n\n", "data: \u{fffd}\n\n", &giant]
-        {
+        for garbled in ["data: {\"choices\":[{\n\n", "data: <html>\n\n", "data: {}}\n\n", "data: \u{fffd}\n\n"] {
             let (answer, skipped) = read(format, garbled);
             if !answer.done || !is_whole(&answer) || skipped != 1 {
                 let shown: String = garbled.chars().take(24).collect();
@@ -156,6 +154,22 @@ fn an_event_that_cannot_be_read_is_left_out_and_counted() {
             }
         }
         assert!(wrong.is_empty(), "{format}: {wrong:#?}");
+    }
+}
+
+/// It is content that is missing then, and what is left must not pass for the answer.
+#[test]
+fn an_event_that_is_too_large_is_a_fault_and_nothing_counts_after_it() {
+    let giant = format!("data: {}\n\n", "x".repeat(MAX_EVENT + 1));
+    for format in cases::formats().iter().map(|format| format.name()) {
+        let body = around(format, &giant);
+        // In one piece, which holds the end of the stream as well, and in several.
+        for chunks in [vec![body.as_bytes()], body.as_bytes().chunks(1 << 16).collect()] {
+            let events = decode(format, &chunks);
+            let answer = Answer::of_events(&events);
+            assert!(!answer.done && answer.fault.is_some(), "{format}: {answer:?}");
+            assert!(matches!(events.last(), Some(Event::Fault(_))), "{format}: {answer:?}");
+        }
     }
 }
 

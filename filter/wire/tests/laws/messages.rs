@@ -116,8 +116,10 @@ fn what_is_garbled_is_counted_and_the_rest_goes_on() {
         let (mut decoder, mut events) = (cases::outbound("anthropic").stream_decoder(), Vec::new());
         decoder.push(&body, &mut events);
         decoder.finish(&mut events);
-        assert_eq!(decoder.skipped(), expected);
-        assert_eq!(events.last(), Some(&Event::Done));
+        // What is too large ends it, and only what is passed on as it is goes on.
+        let large = expected == 4;
+        assert_eq!(decoder.skipped(), if large { 1 } else { expected });
+        assert_eq!(events.last() == Some(&Event::Done), !large, "{events:?}");
         let (mut watch, mut out) = (cases::outbound("anthropic").stream_watch(false), Vec::new());
         watch.push(&body, &mut out);
         watch.finish(&mut out);

@@ -1,6 +1,7 @@
 //! Answers of one piece.
 
-use wire::format::INBOUND;
+use wire::format::{INBOUND, NoAnswer};
+use wire::ir::{Fault, FaultKind};
 
 use crate::cases;
 use crate::fold::Answer;
@@ -52,6 +53,39 @@ fn usage_alone_is_the_usage_of_the_answer() {
     for case in cases::responses() {
         let format = cases::outbound(case.format);
         let usage = format.decode_response(&case.body).unwrap().usage;
-        assert_eq!(format.response_usage(&case.body).unwrap_or_default(), usage, "{}", case.name);
+        assert_eq!(format.glance(&case.body).unwrap(), usage, "{}", case.name);
+    }
+}
+
+#[test]
+fn an_answer_told_as_a_stream_says_the_same() {
+    for case in cases::responses() {
+        let response = cases::outbound(case.format).decode_response(&case.body).unwrap();
+        let whole = Answer::of_response(&response);
+        let told = Answer::of_events(&response.into_events());
+        assert!(told.done, "{}", case.name);
+        assert_eq!(Answer { done: whole.done, ..told }, whole, "{}", case.name);
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_known_without_building_one() {
+    let fault = |kind, status, message: &str| NoAnswer::Fault(Fault { status, ..Fault::new(kind, message) });
+    let limited = fault(FaultKind::RateLimited, 429, "slow down");
+    for (format, body, expected) in [
+        ("openai_chat", r#"{"error":{"message":"slow down","code":429}}"#, limited.clone()),
+        ("openai_chat", r#"{"choices":null,"error":{"message":"slow down","code":429}}"#, limited.clone()),
+        ("openai_chat", r#"{"choices":[ ],"usage":{"prompt_tokens":3}}"#, NoAnswer::Empty),
+        ("openai_chat", " ", NoAnswer::Empty),
+        ("anthropic", r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#, limited),
+        ("anthropic", "", NoAnswer::Empty),
+    ] {
+        assert_eq!(cases::outbound(format).glance(body.as_bytes()), Err(expected), "{body}");
+    }
+    for body in ["<html>", "{\"choices\":[{}", "{}", "[]", r#"{"choices":7,"content":null,"x":1"#, "{\"choices\":{}}"] {
+        for format in ["openai_chat", "anthropic"] {
+            let told = cases::outbound(format).glance(body.as_bytes());
+            assert!(matches!(told, Err(NoAnswer::Garbled(_))), "{format} {body}: {told:?}");
+        }
     }
 }

@@ -139,7 +139,7 @@ proptest! {
                 let format = provider::find(name).unwrap().format;
                 let _ = format.decode_response(body);
                 let _ = format.decode_fault(500, body);
-                let _ = format.response_usage(body);
+                let _ = format.glance(body);
                 let mut events = Vec::new();
                 let mut decoder = format.stream_decoder();
                 decoder.push(b"data: ", &mut events);

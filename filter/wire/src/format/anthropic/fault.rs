@@ -18,7 +18,7 @@ pub(super) fn encode(fault: &Fault) -> Vec<u8> {
     out
 }
 
-fn word_of(kind: FaultKind) -> &'static str {
+pub(super) fn word_of(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::InvalidRequest | FaultKind::MethodNotAllowed => "invalid_request_error",
         FaultKind::Authentication => "authentication_error",

@@ -26,10 +26,11 @@ mod usage;
 mod watch;
 
 use crate::format::{
-    Inbound, Malformed, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+    Inbound, Malformed, NoAnswer, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch,
+    same_format_edits,
 };
 use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
-use crate::json::{self, Object};
+use crate::json;
 use crate::scan::{Edit, Scan};
 
 /// The format's name.
@@ -196,15 +197,23 @@ impl Outbound for Anthropic {
         response::decode(body)
     }
 
-    fn response_usage(&self, body: &[u8]) -> Option<Usage> {
+    fn glance(&self, body: &[u8]) -> Result<Usage, NoAnswer> {
+        response::glance(body)
+    }
+
+    fn usage_at_end(&self, tail: &[u8]) -> Option<Usage> {
         let mut counts = usage::Counts::default();
-        counts.update(Object::parse(body).ok()?.raw("usage").ok()??);
-        let usage = counts.usage();
-        (!usage.is_empty()).then_some(usage)
+        counts.update(json::find::last(tail, b"\"usage\"")?);
+        Some(counts.usage())
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
         fault::decode(status, body)
+    }
+
+    fn error_code<'f>(&self, fault: &'f Fault) -> Option<&'f str> {
+        // What its types say stands in the kind.
+        fault.code.as_deref().or(Some(fault::word_of(fault.kind)))
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecode> {

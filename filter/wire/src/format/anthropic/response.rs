@@ -1,9 +1,9 @@
 //! Messages answer ⇄ IR.
 
 use super::usage::{self, Counts};
-use super::{ANSWER_TOOL, NAME, block_decode, block_encode, citation};
-use crate::format::{Malformed, StreamContext};
-use crate::ir::{Extra, Part, Response, StopReason};
+use super::{ANSWER_TOOL, NAME, block_decode, block_encode, citation, fault};
+use crate::format::{Malformed, NoAnswer, StreamContext};
+use crate::ir::{Extra, Part, Response, StopReason, Usage};
 use crate::json::{self, ArrayWriter, Object, ObjectWriter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
@@ -23,6 +23,19 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
     let mut extra = o.rest(NAME);
     extra.nest("usage", uncounted.unwrap_or_default());
     Ok(Response { id, model, created: None, parts, stop, usage: counts.usage(), extra })
+}
+
+pub(super) fn glance(body: &[u8]) -> Result<Usage, NoAnswer> {
+    let mut o = NoAnswer::unless_object(body)?;
+    if o.peek("content").is_none() {
+        let missing = Malformed { path: "content".to_owned(), message: "missing".to_owned() };
+        return Err(fault::read(0, &mut o).map_or(NoAnswer::Garbled(missing), NoAnswer::Fault));
+    }
+    let mut counts = Counts::default();
+    if let Some(raw) = o.raw("usage").ok().flatten() {
+        counts.update(raw);
+    }
+    Ok(counts.usage())
 }
 
 /// Turns calls of the reserved tool back into the text they stand for.

@@ -1,7 +1,7 @@
 //! Messages events → events.
 //!
 //! An event that cannot be understood is left out and counted, and the rest goes on: one that is lost is better than an
-//! answer that is.
+//! answer that is. One that is too large is a fault all the same: nothing but content is so large.
 
 use super::usage::Counts;
 use super::{ANSWER_TOOL, citation, fault, response};
@@ -60,6 +60,10 @@ impl StreamDecode for Decoder {
 impl Decoder {
     fn frames(&mut self, frames: &mut Vec<Frame>, out: &mut Vec<Event>) {
         for frame in frames.drain(..) {
+            if frame.after_gap && !self.over {
+                out.push(Event::Fault(faults::garbled("an event is too large")));
+                self.over = true;
+            }
             if !self.over && !frame.data.trim().is_empty() && self.event(&frame.data, out).is_err() {
                 self.skipped += 1;
             }

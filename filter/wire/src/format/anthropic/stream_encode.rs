@@ -245,7 +245,7 @@ impl Encoder {
 
 /// Appends one event; its data begins with its name.
 fn send(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
-    let mut data = Vec::new();
+    let mut data = Vec::with_capacity(sse::USUAL);
     json::write_object(&mut data, |o| {
         o.str("type", name);
         fill(o);

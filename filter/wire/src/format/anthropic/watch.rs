@@ -16,6 +16,7 @@ pub(super) struct Watch {
     counts: Counts,
     done: bool,
     content: bool,
+    failed: bool,
     skipped: u64,
 }
 
@@ -32,8 +33,11 @@ impl Watch {
                 continue;
             }
             let has = |name: &str| memmem::find(data.as_bytes(), name.as_bytes()).is_some();
-            // Most events are neither; looking is cheaper than parsing.
-            if (has("\"usage\"") || has("\"message_stop\"") || (!self.content && has("\"content_block_")))
+            // Most events are none of these; looking is cheaper than parsing.
+            if (has("\"usage\"")
+                || has("\"message_stop\"")
+                || has("\"error\"")
+                || (!self.content && has("\"content_block_")))
                 && self.event(data).is_none()
             {
                 self.skipped += 1;
@@ -49,6 +53,7 @@ impl Watch {
         let mut counted = None;
         match kind.as_ref() {
             "message_stop" => self.done = true,
+            "error" => self.failed = true,
             "message_start" => counted = o.object("message").ok()?,
             "message_delta" => counted = Some(o),
             "content_block_start" => {
@@ -91,6 +96,10 @@ impl StreamWatch for Watch {
 
     fn done(&self) -> bool {
         self.done
+    }
+
+    fn failed(&self) -> bool {
+        self.failed
     }
 
     fn content(&self) -> bool {

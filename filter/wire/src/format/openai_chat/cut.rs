@@ -4,15 +4,16 @@
 
 use std::ops::Range;
 
-use crate::json::find::{begins, something, value};
+use crate::json::find::{Name, something, value};
 
 const NAME: &[u8] = b"\"usage\"";
+pub(super) static USAGE: Name = Name::new(NAME);
 
 /// The bytes of `"usage":null` in the chunk of one event, with the comma that goes with it. Only if the chunk is on one
 /// line: no server is known that writes it on several.
 pub(super) fn null_usage(event: &[u8]) -> Option<Range<usize>> {
     // Looking for it is cheaper than reading every chunk.
-    if !begins(event, NAME, b"null") {
+    if !USAGE.begins(event, b"null") {
         return None;
     }
     let mut begin = 0;

@@ -27,10 +27,11 @@ mod watch;
 pub use quirk::{Ask, COMMON_EFFORTS, Compatible, Memory};
 
 use crate::format::{
-    Inbound, Malformed, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch, same_format_edits,
+    Inbound, Malformed, NoAnswer, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch,
+    same_format_edits,
 };
 use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
-use crate::json::{self, Object};
+use crate::json;
 use crate::scan::{Edit, Scan, quoted};
 
 /// The format's name.
@@ -188,9 +189,12 @@ impl Outbound for Compatible {
         response::decode(body)
     }
 
-    fn response_usage(&self, body: &[u8]) -> Option<Usage> {
-        let usage = usage::read(Object::parse(body).ok()?.raw("usage").ok()??);
-        (!usage.is_empty()).then_some(usage)
+    fn glance(&self, body: &[u8]) -> Result<Usage, NoAnswer> {
+        response::glance(body)
+    }
+
+    fn usage_at_end(&self, tail: &[u8]) -> Option<Usage> {
+        json::find::last(tail, b"\"usage\"").map(usage::read)
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
@@ -231,8 +235,12 @@ impl Outbound for OpenAiChat {
         OPENAI.decode_response(body)
     }
 
-    fn response_usage(&self, body: &[u8]) -> Option<Usage> {
-        OPENAI.response_usage(body)
+    fn glance(&self, body: &[u8]) -> Result<Usage, NoAnswer> {
+        OPENAI.glance(body)
+    }
+
+    fn usage_at_end(&self, tail: &[u8]) -> Option<Usage> {
+        OPENAI.usage_at_end(tail)
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {

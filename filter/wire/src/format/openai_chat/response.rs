@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{NAME, annotation, message_decode, message_encode, reasoning, usage};
-use crate::format::{Malformed, StreamContext};
-use crate::ir::{Citation, Extra, Part, Response, StopReason};
+use super::{NAME, annotation, fault, message_decode, message_encode, reasoning, usage};
+use crate::format::{Malformed, NoAnswer, StreamContext};
+use crate::ir::{Citation, Extra, Part, Response, StopReason, Usage};
 use crate::json::{self, Object, ObjectWriter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
@@ -29,6 +29,20 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
         usage: o.raw("usage")?.map(usage::read).unwrap_or_default(),
         extra: o.rest(NAME),
     })
+}
+
+pub(super) fn glance(body: &[u8]) -> Result<Usage, NoAnswer> {
+    let mut o = NoAnswer::unless_object(body)?;
+    let Some(choices) = o.peek("choices").filter(|raw| raw.get() != "null") else {
+        // Gateways answer 200 with a failure of those behind them.
+        let missing = Malformed { path: "choices".to_owned(), message: "missing".to_owned() };
+        return Err(fault::read(0, &mut o).map_or(NoAnswer::Garbled(missing), NoAnswer::Fault));
+    };
+    match choices.get().strip_prefix('[').map(str::trim_start) {
+        None => Err(NoAnswer::Garbled(Malformed::expected("choices", choices, "array"))),
+        Some("]") => Err(NoAnswer::Empty),
+        Some(_) => Ok(o.raw("usage").ok().flatten().map(usage::read).unwrap_or_default()),
+    }
 }
 
 /// The choice that counts as the answer: number 0, wherever it stands.

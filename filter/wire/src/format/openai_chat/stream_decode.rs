@@ -5,7 +5,8 @@
 //! nested blocks pass everything on at once.
 //!
 //! A chunk that cannot be understood is left out and counted, for the rest may be well. A tool call that contradicts
-//! itself is a fault: half of one must not be taken for a whole one.
+//! itself is a fault: half of one must not be taken for a whole one. So is a chunk that is too large, since nothing but
+//! content is.
 
 use super::arguments::Arguments;
 use super::reasoning::{Detail, Said};
@@ -95,6 +96,7 @@ impl Decoder {
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Event>) {
         match frame.data.trim() {
             _ if self.over => {}
+            _ if frame.after_gap => self.fail("an event is too large", out),
             "" => {}
             "[DONE]" => self.done(out),
             data => self.skipped += u64::from(self.chunk(data, out).is_err()),

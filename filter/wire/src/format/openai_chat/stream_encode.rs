@@ -61,7 +61,7 @@ impl Encoder {
     }
 
     fn chunk(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
-        let mut data = Vec::new();
+        let mut data = Vec::with_capacity(sse::USUAL);
         json::write_object(&mut data, |o| {
             o.str("id", &self.id);
             o.str("object", "chat.completion.chunk");

@@ -4,8 +4,11 @@ use super::{cut, stream_decode, usage};
 use crate::format::StreamWatch;
 use crate::framing::{Frame, sse};
 use crate::ir::{Event, Usage};
-use crate::json::find::begins;
+use crate::json::find::Name;
 use crate::json::{self, Object};
+
+static ERROR: Name = Name::new(b"\"error\"");
+static FINISH_REASON: Name = Name::new(b"\"finish_reason\"");
 
 /// Passes chunks on, except (if told to hide usage) what they hold because usage was asked for on the gateway's own
 /// account: the chunk with usage and nothing else, and `"usage":null` in all others.
@@ -67,8 +70,8 @@ impl Watch {
             self.content = events.iter().any(Event::is_content);
         }
         let data = data.as_bytes();
-        self.failed |= begins(data, b"\"error\"", b"{");
-        if !begins(data, b"\"usage\"", b"{") && !begins(data, b"\"finish_reason\"", b"\"") {
+        self.failed |= ERROR.begins(data, b"{");
+        if !cut::USAGE.begins(data, b"{") && !FINISH_REASON.begins(data, b"\"") {
             return Some(false);
         }
         let mut o = Object::parse(data).ok()?;
@@ -164,6 +167,10 @@ impl StreamWatch for Watch {
 
     fn done(&self) -> bool {
         self.done && !self.failed
+    }
+
+    fn failed(&self) -> bool {
+        self.failed
     }
 
     fn content(&self) -> bool {
