@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use engine::config::snapshot::{KeyCandidate, Names, Snapshot, VirtualKey};
-use engine::cooldown::Cooldowns;
+use engine::cooldown::{Cooldowns, Mark};
 use engine::draw::Draw;
 use engine::route::{Ask, Plan, Refusal, listed, plan};
 use serde_json::json;
@@ -57,6 +57,11 @@ fn own(provider: &str, models: &[&str], weight: f64) -> KeyCandidate {
     KeyCandidate { provider: provider.into(), models: models.iter().map(|m| (*m).into()).collect(), weight }
 }
 
+/// The provider said when to come back.
+fn tell(s: &Snapshot, rest: &mut Cooldowns, lane: usize, until: u64) {
+    assert!(rest.note(&s.lanes[lane], Mark::Until(until), &s.lanes, &s.retry.rest, 1));
+}
+
 #[test]
 fn the_first_hop_is_drawn_by_weight_and_the_rest_follow_by_priority_and_weight() {
     let s = snapshot();
@@ -80,12 +85,12 @@ fn the_first_hop_is_drawn_by_weight_and_the_rest_follow_by_priority_and_weight()
 fn a_resting_lane_leaves_its_share_to_the_others_and_all_resting_is_a_429() {
     let s = snapshot();
     let mut rest = Cooldowns::default();
-    rest.rest("openai_k1", 5_000_000_001, 1);
+    tell(&s, &mut rest, 0, 5_000_000_001);
     for seed in 0..200 {
         let hops = hops(&s, &planned(&s, ask("openai/gpt-4o"), &rest, seed).unwrap());
         assert_eq!(hops, ["openai_k2:gpt-4o"]);
     }
-    rest.rest("openai_k2", 9_000_000_000, 1);
+    tell(&s, &mut rest, 1, 9_000_000_000);
     let refusal = planned(&s, ask("openai/gpt-4o"), &rest, 0).unwrap_err();
     assert_eq!(refusal, Refusal::Resting { until: 5_000_000_001 });
     let fault = refusal.fault(1);
@@ -163,4 +168,60 @@ fn a_clients_text_in_a_message_is_bounded_and_visible() {
     let nasty = format!("x\r\nset-cookie: a{}", "y".repeat(10_000));
     let fault = planned(&s, ask(&nasty), &Cooldowns::default(), 0).unwrap_err().fault(1);
     assert!(fault.message.len() < 300 && !fault.message.contains('\n'));
+}
+
+/// The key was refused at this time: it rests for a minute.
+fn refuse(s: &Snapshot, rest: &mut Cooldowns, lane: usize, at: u64) {
+    rest.note(&s.lanes[lane], Mark::Refused, &s.lanes, &s.retry.rest, at);
+}
+
+const MINUTE: u64 = 60_000_000_000;
+
+#[test]
+fn where_all_rest_those_are_asked_that_only_seem_to_be_down_the_first_one_back_first() {
+    let s = snapshot();
+    let mut rest = Cooldowns::default();
+    refuse(&s, &mut rest, 0, 1_000_000_001);
+    refuse(&s, &mut rest, 1, 1);
+    for seed in 0..50 {
+        let p = plan(&s, ask("openai/gpt-4o"), &rest, 2_000_000_000, &mut Draw::new(seed), &mut |_| true).unwrap();
+        assert_eq!(hops(&s, &p), ["openai_k2:gpt-4o", "openai_k1:gpt-4o"]);
+    }
+    tell(&s, &mut rest, 1, 100 * MINUTE);
+    let p = plan(&s, ask("openai/gpt-4o"), &rest, 2_000_000_000, &mut Draw::new(0), &mut |_| true).unwrap();
+    assert_eq!(hops(&s, &p), ["openai_k1:gpt-4o"], "and none that the provider wants to be left alone");
+}
+
+#[test]
+fn a_lane_that_seems_to_be_down_is_asked_when_all_others_have_failed() {
+    let s = snapshot();
+    let mut rest = Cooldowns::default();
+    refuse(&s, &mut rest, 0, 2);
+    refuse(&s, &mut rest, 2, 1);
+    for seed in 0..50 {
+        let p = plan(&s, ask("chat"), &rest, 2_000_000_000, &mut Draw::new(seed), &mut |_| true).unwrap();
+        let expected =
+            ["openai_k2:gpt-4o-mini", "groq_k1:shared", "anthropic_k1:claude-3-5-haiku", "openai_k1:gpt-4o-mini"];
+        assert_eq!(hops(&s, &p), expected, "whatever their priorities, and the first one back first");
+    }
+}
+
+#[test]
+fn a_lane_whose_rest_is_over_is_first_by_the_draw_or_else_last() {
+    let mut s = snapshot();
+    s.retry.per_candidate = 2;
+    let mut rest = Cooldowns::default();
+    refuse(&s, &mut rest, 0, 1);
+    let mut firsts = 0;
+    for seed in 0..200 {
+        let p = plan(&s, ask("chat"), &rest, 2 * MINUTE, &mut Draw::new(seed), &mut |_| true).unwrap();
+        let hops = hops(&s, &p);
+        let at: Vec<_> = (0..hops.len()).filter(|i| hops[*i] == "openai_k1:gpt-4o-mini").collect();
+        assert!(at == [0] || at == [hops.len() - 1], "once, and behind all others: {hops:?}");
+        firsts += usize::from(at == [0]);
+    }
+    assert!((100..170).contains(&firsts), "its share is what it was: {firsts}");
+    assert!(rest.claim(&s.lanes[0], 2 * MINUTE));
+    let p = plan(&s, ask("chat"), &rest, 2 * MINUTE, &mut Draw::new(1), &mut |_| true).unwrap();
+    assert_eq!(p.hops.iter().position(|hop| hop.lane == 0), Some(p.hops.len() - 1), "the others see it resting");
 }

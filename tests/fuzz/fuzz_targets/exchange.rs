@@ -48,7 +48,10 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
     let Ok(taken) = intake(&snapshot, &head) else { return };
     let Ok(found) = scan(&body) else { return };
     let Some(model) = found.model.clone() else { return };
-    let hop = |n: &u8| Hop { lane: usize::from(*n) % snapshot.lanes.len(), model: model.clone(), substituted: false };
+    let hop = |n: &u8| {
+        let lane = usize::from(*n) % snapshot.lanes.len();
+        Hop { lane, model: model.clone(), substituted: false, context: None }
+    };
     let hops: Vec<Hop> = lanes.iter().take(4).map(hop).collect();
     let mut ex = Exchange::new(Rc::clone(&snapshot), taken, found, None, Plan { hops }, 1);
     let mut sent = 0;
@@ -71,19 +74,48 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
             (b"retry-after".to_vec(), value_.clone()),
         ];
         let Some((mut answer, _)) = Answer::head(&mut ex, &answer, false, now) else { break };
-        let mut held = Vec::new();
+        // What Envoy holds for us.
+        let mut buffer = Vec::new();
         for (m, piece) in pieces.iter().enumerate() {
             let end = *whole && m + 1 == pieces.len();
-            // What is held comes again with the rest, as Envoy's buffer does.
-            let chunk = if answer.holds() { [held.as_slice(), piece].concat() } else { piece.clone() };
-            if answer.holds() && !end {
-                held = chunk;
+            if answer.passes() {
+                answer.pass(&mut ex, piece.len(), end, now, |last| piece.get(piece.len() - last..).map(<[u8]>::to_vec));
                 continue;
             }
-            if let Body::Whole(head, told) = answer.body(&mut ex, &chunk, end, now) {
-                assert!(Object::parse(&told).is_ok(), "{}", String::from_utf8_lossy(&told));
-                assert_eq!(value(&head, "content-length"), Some(told.len().to_string().as_bytes()));
+            let staged = answer.staged();
+            assert!(!answer.holds() || staged == buffer.len(), "what is staged is what Envoy holds");
+            buffer.extend_from_slice(piece);
+            let told = if answer.collects() && !end {
+                if buffer.len() <= answer.room(&ex) {
+                    continue;
+                }
+                answer.overflow(&mut ex, buffer.len(), now, |last| buffer.get(buffer.len() - last..).map(<[u8]>::to_vec))
+            } else {
+                answer.body(&mut ex, buffer.get(staged..).unwrap_or_default(), end, now)
+            };
+            match told {
+                Body::Hold => continue,
+                Body::Stage(new) => {
+                    buffer = new;
+                    continue;
+                }
+                Body::Whole(head, told) => {
+                    if let Some(length) = value(&head, "content-length") {
+                        assert!(Object::parse(&told).is_ok(), "{}", String::from_utf8_lossy(&told));
+                        assert_eq!(length, told.len().to_string().as_bytes());
+                    }
+                }
+                Body::Fail(head) => {
+                    let status = head.set.as_ref().and_then(|head| value(head, ":status")).unwrap_or_default();
+                    assert!(ex.verdict.is_some() && status.first().is_some_and(|class| matches!(class, b'4' | b'5')));
+                    break;
+                }
+                Body::Keep | Body::Replace(_) | Body::Show(_) => {}
             }
+            buffer.clear();
+        }
+        if let Some(late) = answer.late(&mut ex, u64::MAX) {
+            assert!(late.set.is_some() && !answer.holds());
         }
         ex.delivering(false, now);
     }

@@ -4,8 +4,11 @@
 //!
 //! The comments here are what users read: they become the JSON Schema's descriptions and the page made from it.
 
+mod failure;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::failure::{Also, ErrorRule, Is, Rest, Retry};
 #[cfg(feature = "schema")]
 use super::json_schema as json;
 use super::map::text_or_number;
@@ -48,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long is too long.
     pub timeouts: Timeouts,
+    /// How long a stream is held back, so that one that fails early fails over.
+    pub hold: Hold,
     /// The sidecar.
     pub sidecar: Sidecar,
     /// Reproducible routing for tests.
@@ -112,6 +117,12 @@ pub struct Provider {
     pub auth_header: Option<AuthHeader>,
     /// Use HTTP/2 where the server offers it in the TLS handshake. Default true for https; only there.
     pub http2: Option<bool>,
+    /// Its own patience until the first content of a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Patience>,
+    /// What its errors are, where the usual reading of them is wrong. The first that matches counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorRule>,
     /// Keys of this provider.
     #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub keys: Vec<Key>,
@@ -176,6 +187,11 @@ pub struct Candidate {
     /// Lower is tried first.
     #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
     pub priority: Option<u32>,
+    /// Tokens the model takes. With `retry.also: [context_too_long]`, a request that is too long for one candidate goes
+    /// to those with more, the largest first; one that does not say may have more. Default: nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
+    pub context: Option<u64>,
 }
 
 /// A key that clients present.
@@ -219,23 +235,6 @@ pub struct KeyCandidate {
     pub weight: Option<f64>,
 }
 
-/// How failed tries are repeated.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Retry {
-    /// Tries a (provider, key) gets.
-    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 32, "default" = 1)))]
-    pub per_candidate: Option<u32>,
-    /// Wait between tries.
-    #[serde(deserialize_with = "text_or_number")]
-    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "5ms")))]
-    pub backoff: Option<String>,
-    /// Tries in all, the first included.
-    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 32, "default" = 4)))]
-    pub max: Option<u32>,
-}
-
 /// How large is too large.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -270,6 +269,46 @@ pub struct Timeouts {
     pub idle: Option<String>,
 }
 
+/// How long a stream is held back, so that one that fails early fails over: until its first content (text, reasoning, a
+/// refusal or a tool call), or until one of these bounds. Afterwards nothing is held.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Hold {
+    /// From the beginning of a try. Above `timeouts.first_content` that limit comes first and ends the try. Together they
+    /// should stay below the time after which whatever stands before Envoy ends a silent connection, often 60s.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "20s")))]
+    pub max: Option<String>,
+    /// Bytes held.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::size, extend("default" = "64KiB")))]
+    pub max_bytes: Option<String>,
+    /// A stream without content for so long counts as slow, and goes on. Default: none does.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration))]
+    pub soft: Option<String>,
+    /// A stream without content for so long is left for the next candidate. Less than `max`. Default: none is.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration))]
+    pub hard: Option<String>,
+}
+
+/// Patience with one provider's streams; what is absent is taken from `hold`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Patience {
+    /// A stream without content for so long counts as slow, and goes on.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration))]
+    pub soft: Option<String>,
+    /// A stream without content for so long is left for the next candidate. Less than `hold.max`.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration))]
+    pub hard: Option<String>,
+}
+
 /// The sidecar.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -286,7 +325,7 @@ pub struct Sidecar {
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "250ms")))]
     pub deadline: Option<String>,
-    /// How long a key's record is good without asking again.
+    /// How long a key's record is good without asking again; while the sidecar is away, how long a revoked key still is.
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "30s")))]
     pub key_ttl: Option<String>,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 use wire::format::Outbound;
 
-use super::schema::{AuthMode, ClientKeys, OnFailure};
+use super::schema::{Also, AuthMode, ClientKeys, OnFailure};
+use crate::exchange::Disposition;
 
 /// Everything the hot path needs, resolved.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub body_limit: u64,
     /// Patience.
     pub timeouts: Timeouts,
+    /// How long streams are held back.
+    pub hold: Hold,
     /// The sidecar.
     pub sidecar: Sidecar,
     /// Seed of the weighted draw, for tests.
@@ -59,6 +62,10 @@ pub struct Provider {
     pub auth_prefix: String,
     /// Offer HTTP/2.
     pub http2: bool,
+    /// Patience with its streams.
+    pub patience: Patience,
+    /// What its errors mean, where they mean something else than anybody's: the first that matches.
+    pub errors: Vec<ErrorRule>,
     /// Indices into [`Snapshot::lanes`].
     pub lanes: std::ops::Range<usize>,
 }
@@ -77,9 +84,26 @@ impl std::fmt::Debug for Provider {
             .field("auth_header", &self.auth_header)
             .field("auth_prefix", &self.auth_prefix)
             .field("http2", &self.http2)
+            .field("patience", &self.patience)
+            .field("errors", &self.errors)
             .field("lanes", &self.lanes)
             .finish()
     }
+}
+
+/// What an error of one provider means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorRule {
+    /// Of this status.
+    pub status: Option<u16>,
+    /// With this code.
+    pub code: Option<String>,
+    /// With these words in its message; in lower case.
+    pub message: Option<String>,
+    /// It is this.
+    pub is: Disposition,
+    /// The key rests for so long, in place of what the disposition says.
+    pub rest: Option<Duration>,
 }
 
 /// One (provider, key) pair.
@@ -87,6 +111,8 @@ impl std::fmt::Debug for Provider {
 pub struct Lane {
     /// Name of the Envoy cluster: `PROVIDER_KEY`; unique, since names have no underscore.
     pub cluster: String,
+    /// [`crate::cooldown::lane_hash`] of it.
+    pub hash: u64,
     /// Index into [`Snapshot::providers`].
     pub provider: usize,
     /// Key's name.
@@ -157,10 +183,12 @@ pub struct Candidate {
     pub weight: f64,
     /// Lower first.
     pub priority: u32,
+    /// Tokens it takes, if that is known.
+    pub context: Option<u64>,
 }
 
 /// Tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
     /// Tries a lane gets, at least 1.
     pub per_candidate: u32,
@@ -168,6 +196,23 @@ pub struct Retry {
     pub backoff: Duration,
     /// Tries in all, at least 1.
     pub max: u32,
+    /// Errors of the request that are tried elsewhere.
+    pub also: Vec<Also>,
+    /// How long keys rest that have failed.
+    pub rest: Rests,
+}
+
+/// How long keys rest that have failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rests {
+    /// Failures in a row that make a key rest; 0: none does.
+    pub failures: u32,
+    /// The first rest; each that follows is twice as long.
+    pub first: Duration,
+    /// The longest.
+    pub longest: Duration,
+    /// The first rest of a refused key.
+    pub refused: Duration,
 }
 
 /// Patience.
@@ -181,6 +226,24 @@ pub struct Timeouts {
     pub complete: Duration,
     /// Between two chunks.
     pub idle: Duration,
+}
+
+/// How long streams are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// From the beginning of a try.
+    pub max: Duration,
+    /// Bytes held.
+    pub max_bytes: u64,
+}
+
+/// Patience until a stream's first content, from the beginning of a try.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Slower ones are counted.
+    pub soft: Option<Duration>,
+    /// Slower ones are left for the next candidate.
+    pub hard: Option<Duration>,
 }
 
 /// Where the sidecar listens.

@@ -27,12 +27,11 @@ impl Exchange {
         let hop = (self.cursor..self.plan.hops.len())
             .find(serves)
             .or_else(|| (0..self.plan.hops.len()).rev().find(serves))?;
-        if let Some(former) = self.tries.last_mut() {
-            former.ended.get_or_insert(now);
-        }
+        self.unanswered(now);
         self.cursor = self.cursor.max(hop + 1);
         self.answering = None;
         self.sealed = false;
+        self.verdict = None;
         self.tries.push(Try { hop, started: now, ..Try::default() });
         Some(hop)
     }
@@ -120,7 +119,7 @@ impl Exchange {
     }
 
     /// The client's own provider credential, for the vendor of its own dialect and nobody else.
-    fn passed_credential(&self, provider: &Provider) -> Option<(String, Vec<u8>)> {
+    pub(super) fn passed_credential(&self, provider: &Provider) -> Option<(String, Vec<u8>)> {
         if self.snapshot.client_keys != ClientKeys::Pass {
             return None;
         }

@@ -20,10 +20,10 @@ pub(super) enum Kept {
     },
 }
 
-pub(super) fn client_head(
+pub(super) fn client_head<B: AsRef<[u8]>>(
     ex: &Exchange,
     hop: usize,
-    headers: &[(Vec<u8>, Vec<u8>)],
+    headers: &[(B, B)],
     kept: Kept,
     status: u16,
     now: u64,
@@ -32,8 +32,9 @@ pub(super) fn client_head(
     let mut out = vec![own(":status", &status.to_string())];
     match kept {
         Kept::All | Kept::NotLength => out.extend(headers.iter().filter_map(|(name, value)| {
-            let name = std::str::from_utf8(name).ok()?;
-            (passes(name) && (kept == Kept::All || name != "content-length")).then(|| (name.to_owned(), value.clone()))
+            let name = std::str::from_utf8(name.as_ref()).ok()?;
+            let stays = passes(name) && (kept == Kept::All || name != "content-length");
+            stays.then(|| (name.to_owned(), value.as_ref().to_vec()))
         })),
         Kept::Translated { stream, retry_after } => {
             if stream {
@@ -58,11 +59,17 @@ pub(super) fn client_head(
     if let Some(current) = ex.tries.last().filter(|t| !t.dropped.is_empty()) {
         out.push(own("x-attache-dropped", &header_text(&current.dropped.join(","))));
     }
+    out.extend(ex.trail().map(|trail| own("x-attache-trail", &trail)));
+    out.extend(ex.timing().map(|timing| own("server-timing", &timing)));
     if ex.sealed {
-        // Envoy never retries an answer that says so (unless the policy names it); the plan role hides it again.
-        out.push(own("x-envoy-ratelimited", "true"));
+        out.push(seal());
     }
     out
+}
+
+/// Envoy never retries an answer that says so (unless the policy names it); the plan role hides it again.
+pub(super) fn seal() -> (String, Vec<u8>) {
+    ("x-envoy-ratelimited".to_owned(), b"true".to_vec())
 }
 
 /// Text that a client chose, safe in a header: bounded, and what is not visible ASCII is percent-encoded. A line end among

@@ -44,8 +44,11 @@ impl std::fmt::Debug for Intake {
 ///
 /// # Errors
 /// Nobody serves this path or method; the format to say so in is given with the fault.
-pub fn intake(snapshot: &Snapshot, headers: &[(Vec<u8>, Vec<u8>)]) -> Result<Intake, (&'static dyn Inbound, Fault)> {
-    let get = |name: &str| headers.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, v)| v.as_slice());
+pub fn intake<B: AsRef<[u8]>>(
+    snapshot: &Snapshot,
+    headers: &[(B, B)],
+) -> Result<Intake, (&'static dyn Inbound, Fault)> {
+    let get = |name: &str| headers.iter().find(|(n, _)| n.as_ref() == name.as_bytes()).map(|(_, v)| v.as_ref());
     let target = get(":path").unwrap_or_default();
     let (path, query) = match target.iter().position(|b| *b == b'?') {
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
@@ -126,10 +129,10 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Credentials, and every control header of ours or of Envoy's that only the gateway may set.
-fn strip(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<String> {
+fn strip<B: AsRef<[u8]>>(headers: &[(B, B)]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, _) in headers {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
+        let Ok(name) = std::str::from_utf8(name.as_ref()) else { continue };
         let ours = name.starts_with("x-attache-") || name.starts_with("x-envoy-");
         let credential = KEY_HEADERS.contains(&name) || OTHER_CREDENTIALS.contains(&name);
         if (ours || credential) && !names.iter().any(|n| n == name) {

@@ -13,16 +13,24 @@
 
 mod answer;
 mod attempt;
+mod body;
+mod disposition;
 mod fit;
 mod head;
+mod hold;
 mod intake;
+mod judge;
 mod reply;
 mod settle;
+mod trail;
 mod vendor;
+mod whole;
 
 pub use answer::{Answer, Body, Head};
 pub use attempt::Outgoing;
+pub use disposition::Disposition;
 pub use fit::Fit;
+pub use hold::Flaw;
 pub use intake::{Intake, intake};
 pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key, reply_headers};
 pub use settle::{Outcome, Settled, SettledTry, TryUsage, estimate};
@@ -31,11 +39,12 @@ pub use vendor::request_id_header;
 use std::rc::Rc;
 
 use wire::format::Inbound;
-use wire::ir::{Operation, Usage};
+use wire::ir::{Fault, Operation, Usage};
 use wire::scan::Scan;
 
 use crate::config::schema::ClientKeys;
 use crate::config::snapshot::{Snapshot, VirtualKey};
+use crate::cooldown::Mark;
 use crate::route::Plan;
 
 /// Header names and values as the host has them: bytes, since neither end promises text.
@@ -54,8 +63,14 @@ pub struct Try {
     pub status: Option<u16>,
     /// The answer was whole.
     pub complete: bool,
-    /// A good status, and a body that nobody can read.
+    /// A good status, and a body that nobody can use.
     pub unusable: bool,
+    /// What was wrong with a stream of a good status.
+    pub flaw: Option<Flaw>,
+    /// What kind of failure it was.
+    pub disposition: Option<Disposition>,
+    /// Unix nanoseconds before which the provider does not want to hear of this key.
+    pub told: Option<u64>,
     /// Unix nanoseconds of the first content of a streamed answer.
     pub first_content: Option<u64>,
     /// Members of the request that this try could not carry over.
@@ -68,6 +83,17 @@ pub struct Try {
     pub usage: Usage,
     /// Bytes of the answer passed on; a floor for an estimate where the provider reports nothing.
     pub bytes: u64,
+}
+
+/// What a try says of its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// Index into [`Exchange::tries`].
+    pub of: usize,
+    /// Index into [`Snapshot::lanes`].
+    pub lane: usize,
+    /// What it says.
+    pub mark: Mark,
 }
 
 /// The status of an answer, for its two readers.
@@ -97,6 +123,8 @@ pub struct Exchange {
     pub query: Option<&'static str>,
     /// What the body holds.
     pub scan: Scan,
+    /// The body itself until the first try: it mostly follows at once and need not fetch it again.
+    pub body: Option<Vec<u8>>,
     /// Who asks.
     pub key: Option<Rc<VirtualKey>>,
     /// The tries to make.
@@ -109,6 +137,10 @@ pub struct Exchange {
     pub answering: Option<Status>,
     /// A header that keeps Envoy from retrying was set and must be hidden from the client.
     pub sealed: bool,
+    /// What the client is told if the running try, which failed, stays the last one.
+    pub verdict: Option<Fault>,
+    /// What the tries say of their lanes, for the host to share with other workers.
+    pub marks: Vec<Marked>,
     /// Unix nanoseconds of arrival.
     pub started: u64,
     /// Unix nanoseconds at which all of the request was here.
@@ -121,6 +153,8 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The client got everything.
     pub delivered: bool,
+    /// It did not, and that was not its own doing: the provider's side ended the stream.
+    pub torn: bool,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -153,18 +187,22 @@ impl Exchange {
             credential: intake.credential,
             query: intake.query,
             scan,
+            body: None,
             key,
             plan,
             cursor: 0,
             tries: Vec::new(),
             answering: None,
             sealed: false,
+            verdict: None,
+            marks: Vec::new(),
             started,
             whole: started,
             ready: None,
             first_byte: None,
             status: None,
             delivered: false,
+            torn: false,
         }
     }
 
@@ -193,6 +231,19 @@ impl Exchange {
         ours && same && self.answering.is_some_and(|status| status.judged == 401)
     }
 
+    /// A stream that is on its way and has had no content in the time that a whole answer may take: keep-alives alone.
+    #[must_use]
+    pub fn drones(&self, now: u64) -> bool {
+        let overdue = |from: u64| u128::from(now.saturating_sub(from)) >= self.snapshot.timeouts.complete.as_nanos();
+        self.scan.stream && self.tries.last().is_some_and(|t| t.first_content.is_none() && overdue(t.started))
+    }
+
+    /// Bytes that the running try's provider has answered with.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.tries.last().map_or(0, |current| current.bytes)
+    }
+
     /// What the first try sends is ready.
     pub fn ready(&mut self, now: u64) {
         self.ready.get_or_insert(now);
@@ -205,10 +256,16 @@ impl Exchange {
         self.snapshot.lanes.get(lane).map(|lane| lane.cluster.as_str())
     }
 
-    /// Milliseconds a try may take until it answers: for a stream its first content, else the whole answer.
+    /// Milliseconds a try may take until its first content. `None` for an answer in one piece: `timeouts.complete` is the
+    /// route's own limit.
     #[must_use]
-    pub fn patience(&self) -> u128 {
-        let t = &self.snapshot.timeouts;
-        if self.scan.stream { t.first_content } else { t.complete }.as_millis()
+    pub fn patience(&self) -> Option<u128> {
+        self.scan.stream.then(|| self.snapshot.timeouts.first_content.as_millis())
+    }
+
+    /// The sum of what the running try is known to have used, for settlement.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.tries.last().map(|t| t.usage).unwrap_or_default()
     }
 }

@@ -68,6 +68,7 @@ pub fn local_reply(status: u16) -> Fault {
         413 => "The request body is larger than this gateway accepts.",
         431 => "The request headers are larger than this gateway accepts.",
         500 => "The answer was larger than this gateway buffers.",
+        502 => "The provider's answer could not be understood.",
         503 => "No provider could be reached.",
         504 => "No provider answered in time.",
         _ => "The gateway could not serve this request.",

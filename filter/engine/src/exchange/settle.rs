@@ -3,7 +3,8 @@
 use wire::format::label;
 use wire::ir::{Operation, Usage};
 
-use super::{Exchange, Try};
+use super::whole::HELD;
+use super::{Disposition, Exchange, Try};
 
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct SettledTry {
     pub status: u16,
     /// How it ended.
     pub outcome: Outcome,
+    /// What kind of failure it was, if it was one.
+    pub disposition: Option<Disposition>,
     /// Did the provider bill it? `None`: nobody can know.
     pub billed: Option<bool>,
     /// Tokens.
@@ -52,6 +55,8 @@ pub struct SettledTry {
     pub skipped: u64,
     /// Its answer sent the key to rest.
     pub cooled: bool,
+    /// Its stream had no content within the soft limit.
+    pub slow: bool,
 }
 
 /// One finished exchange.
@@ -116,7 +121,7 @@ impl Exchange {
             first_byte: self.first_byte.map_or(0, |at| at.saturating_sub(self.started)),
             first_content: first_content.map_or(0, |at| at.saturating_sub(self.started)),
             overhead: self.ready.map_or(0, |at| at.saturating_sub(self.whole)),
-            client_gone: !self.delivered,
+            client_gone: !self.delivered && !self.torn,
             tries: self.tries.iter().filter_map(|t| self.settle_try(t, now)).collect(),
         }
     }
@@ -147,12 +152,19 @@ impl Exchange {
             model: hop.model.clone(),
             status: t.status.unwrap_or(0),
             outcome,
+            disposition: t.disposition,
             billed,
             usage: (ok && !counting).then(|| self.usage_of(t)),
             duration: t.ended.unwrap_or(now).saturating_sub(t.started),
             dropped: labels(&t.dropped),
             skipped: t.skipped,
             cooled: t.cooled,
+            slow: ok
+                && self.scan.stream
+                && provider.patience.soft.is_some_and(|soft| {
+                    let until = t.first_content.or(t.ended).unwrap_or(now);
+                    u128::from(until.saturating_sub(t.started)) > soft.as_nanos()
+                }),
         })
     }
 
@@ -162,7 +174,12 @@ impl Exchange {
         let estimated = !t.complete || usage.input.is_none() || usage.output.is_none();
         usage.input.get_or_insert(estimate(self.scan.len));
         // A stream's frames are mostly envelope: an event of about 200 bytes carries about one token.
-        let seen = t.bytes.div_ceil(if self.scan.stream { 200 } else { 4 });
+        let seen = match self.scan.stream {
+            true => t.bytes.div_ceil(200),
+            // No model writes so long a text: it is an image or a sound, whose bytes say nothing of tokens.
+            false if t.bytes > HELD as u64 => 0,
+            false => t.bytes.div_ceil(4),
+        };
         usage.output = Some(match usage.output {
             // A cut stream reported what it had at its start, if anything.
             Some(output) if t.complete => output,

@@ -54,6 +54,29 @@ const ROWS: [Row; 2] = [
     },
 ];
 
+/// Buckets that one vendor counts besides: remaining, reset.
+const MORE: [[&str; 2]; 2] = [
+    ["anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"],
+    ["anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"],
+];
+
+/// Nanoseconds until the buckets of this key are filled again that have nothing left; of several the last one.
+pub(super) fn exhausted<B: AsRef<[u8]>>(headers: &[(B, B)], format: &str, now: u64) -> Option<u64> {
+    let row = row(format)?;
+    let get = |name: &str| {
+        let value = headers.iter().find(|(n, _)| n.as_ref() == name.as_bytes()).map(|(_, value)| value.as_ref())?;
+        std::str::from_utf8(value).ok()
+    };
+    let more = if row.reset == Reset::Time { &MORE[..] } else { &[] };
+    let buckets = row.rates.iter().map(|[_, remaining, reset]| [*remaining, *reset]).chain(more.iter().copied());
+    let empty = buckets.filter(|[remaining, _]| get(remaining) == Some("0"));
+    let waits = empty.filter_map(|[_, reset]| match row.reset {
+        Reset::Duration => millis(get(reset)?)?.checked_mul(1_000_000),
+        Reset::Time => Some(unix(get(reset)?)?.checked_mul(1_000_000_000)?.saturating_sub(now)),
+    });
+    waits.max()
+}
+
 fn row(format: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.format == format)
 }
@@ -65,10 +88,10 @@ pub fn request_id_header(format: &str) -> Option<&'static str> {
 }
 
 /// What of a provider's head a client of another format understands, in that format's words.
-pub(super) fn translate(headers: &[(Vec<u8>, Vec<u8>)], from: &str, to: &str, now: u64) -> Headers {
+pub(super) fn translate<B: AsRef<[u8]>>(headers: &[(B, B)], from: &str, to: &str, now: u64) -> Headers {
     let (Some(from), Some(to)) = (row(from), row(to)) else { return Headers::new() };
     let get = |name: &str| {
-        let value = headers.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| value.as_slice())?;
+        let value = headers.iter().find(|(n, _)| n.as_ref() == name.as_bytes()).map(|(_, value)| value.as_ref())?;
         std::str::from_utf8(value).ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()))
     };
     let mut out = Headers::new();
@@ -97,6 +120,10 @@ fn reset_in(text: &str, from: Reset, to: Reset, now: u64) -> Option<String> {
 
 /// `6m0s`, `1h2m3.5s`, `120ms`: in whole seconds, rounded up.
 fn seconds(text: &str) -> Option<u64> {
+    Some(millis(text)?.div_ceil(1_000))
+}
+
+fn millis(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut millis: u64 = 0;
     while !rest.is_empty() {
@@ -118,7 +145,7 @@ fn seconds(text: &str) -> Option<u64> {
         millis = millis.checked_add(part.div_ceil(1_000))?;
         rest = tail;
     }
-    (!text.is_empty()).then(|| millis.div_ceil(1_000))
+    (!text.is_empty()).then_some(millis)
 }
 
 fn duration(seconds: u64) -> String {
@@ -206,6 +233,38 @@ mod tests {
             ("x-request-id", "two words"),
         ];
         assert_eq!(told(&odd, "openai_chat", "anthropic"), []);
+    }
+
+    #[test]
+    fn an_empty_bucket_says_when_it_is_filled_and_others_do_not() {
+        let wait = |headers: &[(&str, &str)], format: &str| {
+            let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
+            exhausted(&headers, format, NOON * 1_000_000_000).map(|nanos| nanos / 1_000_000)
+        };
+        let openai = |requests: &str, tokens: &str| {
+            let headers = [
+                ("x-ratelimit-remaining-requests", requests),
+                ("x-ratelimit-reset-requests", "6m0s"),
+                ("x-ratelimit-remaining-tokens", tokens),
+                ("x-ratelimit-reset-tokens", "17ms"),
+            ];
+            wait(&headers, "openai_chat")
+        };
+        assert_eq!(openai("0", "5"), Some(360_000));
+        assert_eq!(openai("5", "0"), Some(17));
+        assert_eq!(openai("0", "0"), Some(360_000), "both must be filled");
+        assert_eq!(openai("5", "5"), None, "the request was too much for what is left");
+        let anthropic = |bucket: &str, reset: &str| {
+            let names = [bucket.to_owned() + "-remaining", bucket.to_owned() + "-reset"];
+            wait(&[(&names[0], "0"), (&names[1], reset)], "anthropic")
+        };
+        for bucket in ["requests", "tokens", "input-tokens", "output-tokens"] {
+            let bucket = format!("anthropic-ratelimit-{bucket}");
+            assert_eq!(anthropic(&bucket, "2026-11-21T12:00:30Z"), Some(30_000), "{bucket}");
+            assert_eq!(anthropic(&bucket, "2026-11-21T11:59:00Z"), Some(0), "{bucket}: filled already");
+            assert_eq!(anthropic(&bucket, "soon"), None, "{bucket}");
+        }
+        assert_eq!(wait(&OPENAI, "anthropic"), None);
     }
 
     #[test]

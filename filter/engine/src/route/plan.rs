@@ -1,6 +1,11 @@
 //! Candidates to hops: the first drawn by weight, the rest by priority and weight, within the retry bounds.
 //!
-//! A resting lane is not planned: its share goes to the others in proportion, since the draw is over what is left.
+//! A lane that rests because its provider said until when is not planned. One that rests by our guess stands at the end,
+//! for when all else has failed: a guess is no outage. Their share goes to the others in proportion, since the draw is over
+//! what is left. Whose rest is over is planned first, if the draw says so, by the one request that tries it, and else
+//! behind the others.
+
+use std::cmp::Ordering;
 
 use super::resolve::{Resolved, resolve};
 use super::{Ask, Refusal};
@@ -17,6 +22,8 @@ pub struct Hop {
     pub model: String,
     /// Another model than was asked, by the virtual key's own rule.
     pub substituted: bool,
+    /// Tokens the model takes, if that is known.
+    pub context: Option<u64>,
 }
 
 /// Ordered ways to serve a request; never empty.
@@ -45,7 +52,6 @@ pub fn plan(
     fit: &mut dyn FnMut(&Hop) -> bool,
 ) -> Result<Plan, Refusal> {
     let mut pool = Vec::new();
-    let mut back: Option<u64> = None;
     expand(snapshot, resolve(snapshot, ask, "model")?, 0, &mut pool);
     for (i, fallback) in ask.fallbacks.iter().enumerate() {
         let found = resolve(snapshot, Ask { model: fallback, ..ask }, &format!("fallbacks[{i}]"))?;
@@ -59,23 +65,32 @@ pub fn plan(
     if pool.is_empty() && !unserved {
         return Err(Refusal::Unfit);
     }
-    pool.retain(|w| {
-        let until = snapshot.lanes.get(w.hop.lane).and_then(|lane| resting.until(&lane.cluster, now));
-        if let Some(until) = until {
-            back = Some(back.map_or(until, |b| b.min(until)));
-        }
-        until.is_none()
-    });
+    let lane = |w: &Weighted| snapshot.lanes.get(w.hop.lane);
+    let until = |w: &Weighted| lane(w).and_then(|lane| resting.until(lane, now));
+    let back = pool.iter().filter_map(until).min();
+    pool.retain(|w| !lane(w).is_some_and(|lane| resting.told(lane, now)));
     if pool.is_empty() {
         return Err(match back {
-            Some(until) if !unserved => Refusal::Resting { until },
-            _ => Refusal::UnknownModel { param: "model".to_owned(), model: ask.model.to_owned(), nearest: None },
+            Some(until) => Refusal::Resting { until },
+            None => Refusal::UnknownModel { param: "model".to_owned(), model: ask.model.to_owned(), nearest: None },
         });
     }
+    let mut down: Vec<_> = pool.extract_if(.., |w| until(w).is_some()).collect();
     order(&mut pool, draw);
+    let due = |w: &Weighted| lane(w).is_some_and(|lane| resting.due(lane, now));
+    let first = pool.first().map(|w| w.hop.lane);
+    let last: Vec<_> = pool.extract_if(.., |w| due(w) && Some(w.hop.lane) != first).collect();
+    pool.extend(last);
+    let well = pool.len();
+    sort(&mut down, &|a, b| until(a).cmp(&until(b)));
+    pool.extend(down);
     let tries = usize::try_from(snapshot.retry.max).unwrap_or(1).max(1);
     let each = usize::try_from(snapshot.retry.per_candidate).unwrap_or(1).max(1);
-    let hops = pool.into_iter().flat_map(|w| std::iter::repeat_n(w.hop, each)).take(tries).collect();
+    let repeated = |(at, w): (usize, Weighted)| {
+        let times = if at >= well || due(&w) { 1 } else { each };
+        std::iter::repeat_n(w.hop, times)
+    };
+    let hops = pool.into_iter().enumerate().flat_map(repeated).take(tries).collect();
     Ok(Plan { hops })
 }
 
@@ -94,7 +109,7 @@ fn expand(snapshot: &Snapshot, candidates: Vec<Resolved>, floor: u32, pool: &mut
             }
             let share = if total > 0.0 { key.weight / total } else { 1.0 };
             pool.push(Weighted {
-                hop: Hop { lane, model: candidate.model.clone(), substituted },
+                hop: Hop { lane, model: candidate.model.clone(), substituted, context: candidate.context },
                 weight: candidate.weight * share,
                 priority: floor.saturating_add(candidate.priority),
             });
@@ -102,9 +117,14 @@ fn expand(snapshot: &Snapshot, candidates: Vec<Resolved>, floor: u32, pool: &mut
     }
 }
 
+/// Stable. One instance of it, for its code is large.
+fn sort(pool: &mut [Weighted], by: &dyn Fn(&Weighted, &Weighted) -> Ordering) {
+    pool.sort_by(by);
+}
+
 /// Draws the first among the best priority; the others follow by priority, then weight, heaviest first.
 fn order(pool: &mut Vec<Weighted>, draw: &mut Draw) {
-    pool.sort_by(|a, b| a.priority.cmp(&b.priority).then(b.weight.total_cmp(&a.weight)));
+    sort(pool, &|a, b| a.priority.cmp(&b.priority).then(b.weight.total_cmp(&a.weight)));
     let Some(best) = pool.first().map(|w| w.priority) else { return };
     let weights: Vec<f64> = pool.iter().take_while(|w| w.priority == best).map(|w| w.weight).collect();
     let first = draw.weighted(&weights);

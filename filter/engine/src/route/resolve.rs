@@ -57,7 +57,7 @@ fn configured(snapshot: &Snapshot, model: &str) -> Vec<Candidate> {
     }
     if let Some((provider, rest)) = prefixed(snapshot, model) {
         let served = snapshot.lanes.iter().any(|l| l.provider == provider && l.models.contains(rest));
-        let candidate = Candidate { provider, model: rest.to_owned(), weight: 1.0, priority: 0 };
+        let candidate = Candidate { provider, model: rest.to_owned(), weight: 1.0, priority: 0, context: None };
         return if served { vec![candidate] } else { Vec::new() };
     }
     // A bare name: the first provider whose keys list it serves it, the others stand by. `*` alone is no listing, or a
@@ -73,7 +73,7 @@ fn configured(snapshot: &Snapshot, model: &str) -> Vec<Candidate> {
         .enumerate()
         .map(|(i, provider)| {
             let priority = u32::try_from(i).unwrap_or(u32::MAX);
-            Candidate { provider, model: model.to_owned(), weight: 1.0, priority }
+            Candidate { provider, model: model.to_owned(), weight: 1.0, priority, context: None }
         })
         .collect()
 }
@@ -99,7 +99,8 @@ fn own_candidates(snapshot: &Snapshot, key: &VirtualKey, asked: &str) -> Vec<Res
             } else {
                 return None;
             };
-            let candidate = Candidate { provider, model: model.to_owned(), weight: c.weight, priority: 0 };
+            let candidate =
+                Candidate { provider, model: model.to_owned(), weight: c.weight, priority: 0, context: None };
             Some(Resolved { candidate, substituted: !serves })
         })
         .collect()

@@ -6,6 +6,8 @@
 //! only checks, followed by one that trusts it. Where a value is at fault a default stands in, which nobody sees: a
 //! configuration with faults has no snapshot.
 
+mod failure;
+mod hold;
 mod model;
 mod provider;
 mod virtual_key;
@@ -18,14 +20,11 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::path::Path;
 use super::schema::{AuthMode, Config};
-use super::snapshot::{Retry, Sidecar, Snapshot, Timeouts, VirtualKey};
+use super::snapshot::{Sidecar, Snapshot, Timeouts, VirtualKey};
 use super::text;
 
 /// What names of providers and keys are made of.
 pub(super) const NAME: &str = "a name of a-z, 0-9 and -, at most 63 long";
-
-/// Each try is one row of every composite cluster.
-const MOST_TRIES: u32 = 32;
 
 /// Whose configuration it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,12 @@ pub(super) fn auth(typed: &Config) -> AuthMode {
 pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Snapshot, Vec<VirtualKey>) {
     let root = Path::root();
     version(typed, &root, faults);
-    let (providers, lanes) = provider::resolve(&typed.providers, &root.member("providers"), faults);
+    let (hold, patience) = hold::resolve(&typed.hold, &root.member("hold"), faults);
+    let (mut providers, lanes) = provider::resolve(&typed.providers, &root.member("providers"), faults);
+    for (provider, (name, given)) in providers.iter_mut().zip(&typed.providers.0) {
+        let path = root.member("providers").member(name).member("hold");
+        provider.patience = hold::patience(given.hold.as_ref(), patience, hold.max, &path, faults);
+    }
     let known = provider::Known { providers: &providers, lanes: &lanes };
     let models = model::resolve(&typed.models, known, &root.member("models"), faults);
     let virtual_keys = virtual_key::resolve(&typed.virtual_keys, known, &root.member("virtual_keys"), faults);
@@ -55,9 +59,10 @@ pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Sna
         client_keys: typed.client_keys,
         strict: typed.strict,
         models,
-        retry: retry(typed, &root.member("retry"), faults),
-        body_limit: body_limit(typed, &root.member("limits"), faults),
+        retry: failure::retry(&typed.retry, &root.member("retry"), faults),
+        body_limit: size(typed.limits.body.as_deref(), 32 << 20, &root.member("limits").member("body"), faults),
         timeouts: timeouts(typed, &root.member("timeouts"), faults),
+        hold,
         sidecar: sidecar(typed, &root.member("sidecar"), faults),
         seed: typed.routing.as_ref().and_then(|routing| routing.seed),
         providers,
@@ -93,24 +98,10 @@ fn listen(typed: &Config, root: &Path, faults: &mut Faults) -> String {
     given.to_owned()
 }
 
-fn retry(typed: &Config, path: &Path, faults: &mut Faults) -> Retry {
-    let mut tries = |given: Option<u32>, default: u32, member: &str| {
-        let tries = given.unwrap_or(default);
-        if !(1..=MOST_TRIES).contains(&tries) {
-            faults.add(&path.member(member), tries.to_string(), format!("1 to {MOST_TRIES}, the first try included"));
-        }
-        tries
-    };
-    let per_candidate = tries(typed.retry.per_candidate, 1, "per_candidate");
-    let max = tries(typed.retry.max, 4, "max");
-    let backoff = duration(typed.retry.backoff.as_deref(), Duration::from_millis(5), &path.member("backoff"), faults);
-    Retry { per_candidate, backoff, max }
-}
-
-fn body_limit(typed: &Config, path: &Path, faults: &mut Faults) -> u64 {
-    let Some(given) = typed.limits.body.as_deref() else { return 32 << 20 };
+fn size(given: Option<&str>, default: u64, path: &Path, faults: &mut Faults) -> u64 {
+    let Some(given) = given else { return default };
     text::size(given).unwrap_or_else(|| {
-        faults.add(&path.member("body"), format!("{given:?}"), "a size such as 32MiB, 64KiB or 65536, at most 1GiB");
+        faults.add(path, format!("{given:?}"), "a size such as 32MiB, 64KiB or 65536, at most 1GiB");
         0
     })
 }

@@ -40,17 +40,25 @@ fn candidates(
         let path = path.index(i);
         let provider = known.find(candidate.provider.as_deref(), &path, faults);
         let served = candidate.model.as_deref().unwrap_or(model);
-        let at = if candidate.model.is_some() { path.member("model") } else { path };
+        let at = if candidate.model.is_some() { path.member("model") } else { path.clone() };
         if !text::is_label(served) {
             faults.add(&at, "an unusable name", LABEL);
         } else if let Some(provider) = provider {
             known.expect_served(provider, served, &at, faults);
+        }
+        if candidate.context == Some(0) {
+            faults.add(
+                &path.member("context"),
+                "0",
+                "the tokens the model takes, at least 1; if unknown, leave it out",
+            );
         }
         candidates.push(Candidate {
             provider: provider.unwrap_or_default(),
             model: served.to_owned(),
             weight: 0.0,
             priority: candidate.priority.unwrap_or_default(),
+            context: candidate.context,
         });
     }
     share(&mut candidates, given, path, faults);

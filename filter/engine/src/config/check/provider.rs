@@ -4,12 +4,14 @@ use wire::format::Outbound;
 use wire::format::openai_chat::OpenAiChat;
 use wire::provider::{BEARER, Base as Address, PROVIDERS, Provider as Row};
 
+use super::failure::errors;
 use super::{NAME, weights};
 use crate::config::fault::Faults;
 use crate::config::path::Path;
 use crate::config::schema::{self, Map};
-use crate::config::snapshot::{Lane, Names, Provider};
+use crate::config::snapshot::{Lane, Names, Patience, Provider};
 use crate::config::text::{self, Base};
+use crate::cooldown::lane_hash;
 
 /// Headers that a try owns itself, or that belong to the connection: a key there would break the request.
 const OWNED: &[&str] = &[
@@ -136,6 +138,9 @@ fn provider(
         path: given.path.clone(),
         auth_header,
         auth_prefix,
+        // The checks of `hold` know it.
+        patience: Patience::default(),
+        errors: errors(&given.errors, row.map(|row| row.name), &path.member("errors"), faults),
         lanes,
     }
 }
@@ -230,8 +235,10 @@ fn keys(provider: &str, index: usize, given: &[schema::Key], path: &Path, lanes:
             faults.add(&path.member("models"), "none", "the models this key may be used for, [\"*\"] for all");
         }
         super::model::names(models, &path.member("models"), faults);
+        let cluster = format!("{provider}_{name}");
         lanes.push(Lane {
-            cluster: format!("{provider}_{name}"),
+            hash: lane_hash(&cluster),
+            cluster,
             provider: index,
             key: name.to_owned(),
             secret: key.secret.clone(),
