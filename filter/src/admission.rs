@@ -4,6 +4,7 @@
 //! first of them; if that client leaves, Envoy drops the call and the next tick asks again for the others.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -64,10 +65,14 @@ enum Call {
     Settle(u64),
 }
 
+/// A request that may go on, with what is known of its key; `None` if nobody answered.
+type Ready = (Rc<RefCell<Request>>, KeyDigest, Option<Verdict>);
+
 /// Admission state of one VM.
 pub(crate) struct Admissions {
     known: HashMap<KeyDigest, Known, FixedState>,
     pending: HashMap<KeyDigest, Pending, FixedState>,
+    ready: VecDeque<Ready>,
     /// Calls under way and since when, by the host's token.
     calls: HashMap<u32, (Call, u64), FixedState>,
     generation: u64,
@@ -81,6 +86,7 @@ impl Admissions {
         Self {
             known: HashMap::with_hasher(map()),
             pending: HashMap::with_hasher(map()),
+            ready: VecDeque::new(),
             calls: HashMap::with_hasher(map()),
             generation: 0,
             complained: false,
@@ -147,9 +153,20 @@ fn admission(snapshot: &Snapshot, verdict: Verdict) -> Admission {
     }
 }
 
-/// The sidecar is away: the configuration decides; an ended record is better than none.
+/// The sidecar is away. A record that is only older than the generation still has its time: which key has changed nobody can
+/// say, and to refuse them all would make an outage of every push that the sidecar does not survive. So `key_ttl` is how
+/// long a revoked key lasts at most. Beyond it the configuration decides, and where that allows, an ended record is better
+/// than none.
 fn away(snapshot: &Snapshot, digest: &KeyDigest) -> Admission {
     vm::with(|vm| vm.metrics.add(Counter::AdmitsFailed));
+    let now = host::now();
+    let lasting = |vm: &mut vm::Vm| {
+        let known = vm.admissions.known.get(digest).filter(|known| known.expires > now);
+        known.map(|known| known.verdict.clone())
+    };
+    if let Some(verdict) = vm::with(lasting).flatten() {
+        return admission(snapshot, verdict);
+    }
     match snapshot.sidecar.on_failure {
         OnFailure::Deny => Err(Denial::Away),
         OnFailure::Allow => {
@@ -222,7 +239,7 @@ pub(crate) fn settle(batch: u64, message: &[u8]) -> bool {
 /// The sidecar answered, or Envoy gave up. `context` is the one whose callback this is.
 pub(crate) fn answered(context: u32, token: u32, status: u32, size: usize) {
     let Some((call, _)) = vm::with(|vm| vm.admissions.calls.remove(&token)).flatten() else { return };
-    let bytes = if status == 0 { host::buffer(Buffer::GrpcReceive, size).ok() } else { None };
+    let bytes = if status == 0 { host::buffer(Buffer::GrpcReceive, 0, size).ok() } else { None };
     let now = host::now();
     match call {
         Call::Settle(batch) => {
@@ -284,22 +301,38 @@ fn heard(generation: Option<u64>) {
     }
 }
 
-/// Lets the requests go on that waited for this key.
+/// The requests that waited for this key may go on.
 fn wake(pending: Option<Pending>, digest: &KeyDigest, verdict: Option<&Verdict>, now: u64) {
-    for request in pending.map(|p| p.waiting).unwrap_or_default() {
+    let waiting = pending.map(|p| p.waiting).unwrap_or_default();
+    let ready = waiting.into_iter().map(|request| (request, *digest, verdict.cloned()));
+    vm::with(|vm| vm.admissions.ready.extend(ready));
+    go_on(now);
+}
+
+/// Lets some of those go on that may. True if the host's context is now one of theirs.
+fn go_on(now: u64) -> bool {
+    let few: Vec<Ready> = vm::with(|vm| {
+        let few = vm.admissions.ready.len().min(host::AT_ONCE);
+        vm.admissions.ready.drain(..few).collect()
+    })
+    .unwrap_or_default();
+    let some = !few.is_empty();
+    for (request, digest, verdict) in few {
         let Ok(mut request) = request.try_borrow_mut() else { continue };
         let Some(snapshot) = request.snapshot() else { continue };
+        // A client that has left meanwhile has no context any more.
         if host::enter(request.context).is_err() {
             continue;
         }
         request.admit(match verdict {
-            Some(verdict) => admission(&snapshot, verdict.clone()),
-            None => away(&snapshot, digest),
+            Some(verdict) => admission(&snapshot, verdict),
+            None => away(&snapshot, &digest),
         });
         if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
             log::error!("a request could not be resumed");
         }
     }
+    some
 }
 
 /// A request is over: it waits for nothing any more.
@@ -339,12 +372,11 @@ pub(crate) fn tick(root: u32) {
         // If it cannot be sent now either, patience ends it.
         ask(&snapshot, &digest);
     }
-    if !late.is_empty() {
-        for (digest, pending) in late {
-            wake(Some(pending), &digest, None, now);
-        }
-        if host::enter(root).is_err() {
-            log::warn!("the root context is gone");
-        }
+    vm::with(|vm| {
+        let late = late.into_iter().flat_map(|(digest, p)| p.waiting.into_iter().map(move |w| (w, digest, None)));
+        vm.admissions.ready.extend(late);
+    });
+    if go_on(now) && host::enter(root).is_err() {
+        log::warn!("the root context is gone");
     }
 }

@@ -4,27 +4,26 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::cooldown::Cooldowns;
-use engine::exchange::{Answer, Body, Exchange, reply_headers};
+use engine::exchange::{Answer, Body, Exchange, Head, reply_headers};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, Buffer, Map};
-use crate::vm;
-
-/// Shared data: all running cool-downs.
-pub(crate) const COOLDOWNS: &str = "cooldowns";
+use crate::{cooldown, vm, watch};
 
 /// One try.
 pub(crate) struct Attempt {
+    context: u32,
     cluster: String,
     running: Option<(Rc<RefCell<Exchange>>, usize)>,
-    answer: Option<Answer>,
+    answer: Option<Rc<RefCell<Answer>>>,
+    /// The tick knows of it.
+    watched: bool,
 }
 
 impl Attempt {
-    pub(crate) fn new(cluster: String) -> Self {
-        Self { cluster, running: None, answer: None }
+    pub(crate) fn new(context: u32, cluster: String) -> Self {
+        Self { context, cluster, running: None, answer: None, watched: false }
     }
 
     /// Finds the request this try belongs to and writes the hop after it.
@@ -33,7 +32,9 @@ impl Attempt {
         let exchange = vm::exchange(vm::word(&number))?;
         let hop = {
             let mut ex = exchange.try_borrow_mut().ok()?;
-            let hop = ex.begin(&self.cluster, host::now())?;
+            let now = host::now();
+            let hop = ex.begin(&self.cluster, now)?;
+            cooldown::share(&mut ex, now);
             if let Some(next) = ex.cluster(ex.cursor) {
                 host::set_property("next", next.as_bytes()).ok()?;
             }
@@ -46,7 +47,8 @@ impl Attempt {
     fn send(&mut self, size: usize) -> Option<()> {
         let (exchange, hop) = self.running.as_ref()?;
         let mut ex = exchange.try_borrow_mut().ok()?;
-        match ex.outgoing(*hop, || host::buffer(Buffer::RequestBody, size).ok()) {
+        let kept = ex.body.take().filter(|body| size == host::ALL || size == body.len());
+        match ex.outgoing(*hop, || kept.or_else(|| host::buffer(Buffer::RequestBody, 0, size).ok())) {
             Ok(outgoing) => {
                 host::set_headers(Map::Request, &outgoing.headers).ok()?;
                 if let Some(new) = outgoing.body {
@@ -81,20 +83,9 @@ impl Attempt {
         let mut ex = exchange.try_borrow_mut().ok()?;
         let headers = host::headers(Map::Response).ok()?;
         let now = host::now();
-        let (answer, head) = Answer::head(&mut ex, &headers, end, now)?;
-        if let Some((lane, until)) = head.rest {
-            let rested = host::update_shared(COOLDOWNS, |old| {
-                let mut all = Cooldowns::parse(old);
-                all.rest(&lane, until, now);
-                all.to_bytes()
-            });
-            if rested.is_err() {
-                log::warn!("cool-down of {lane} could not be shared");
-            }
-        }
-        if let Some(next) = head.next {
-            host::set_property("next", next.as_bytes()).ok()?;
-        }
+        let (answer, head) = Answer::head(&mut ex, &headers.list(), end, now)?;
+        cooldown::share(&mut ex, now);
+        carry_out(&head)?;
         let action = match head.set {
             Some(new) => {
                 host::set_headers(Map::Response, &new).ok()?;
@@ -102,33 +93,115 @@ impl Attempt {
             }
             None => Action::Pause,
         };
+        let answer = Rc::new(RefCell::new(answer));
+        let (holds, passes) = answer.try_borrow().map_or((false, false), |answer| (answer.holds(), answer.passes()));
         self.answer = Some(answer);
+        if holds || passes && !end {
+            drop(ex);
+            self.watch((!holds).then_some(now));
+        }
         Some(action)
     }
 
-    fn body(&mut self, size: usize, end: bool) -> Option<Action> {
+    fn watch(&mut self, shown: Option<u64>) {
+        if let (Some((exchange, _)), Some(answer)) = (&self.running, &self.answer) {
+            watch::begin(self.context, exchange, answer, shown);
+            self.watched = true;
+        }
+    }
+
+    fn unwatch(&mut self) {
+        if std::mem::take(&mut self.watched) {
+            vm::with(|vm| vm.watch.remove(&self.context));
+        }
+    }
+
+    /// A piece of the body; `None` for the size at the trailers, where a stream's bytes have been read already.
+    fn body(&mut self, size: Option<usize>, end: bool) -> Option<Action> {
         let (exchange, _) = self.running.as_ref()?;
         let mut ex = exchange.try_borrow_mut().ok()?;
-        let answer = self.answer.as_mut()?;
-        if answer.holds() && !end {
-            return Some(Action::Pause);
-        }
-        let chunk = if size == 0 { Vec::new() } else { host::buffer(Buffer::ResponseBody, size).ok()? };
+        let mut answer = self.answer.as_ref()?.try_borrow_mut().ok()?;
         // The time matters at the end and until the first content, and a stream has many pieces.
-        let now = if end || answer.is_timed(&ex) { host::now() } else { 0 };
-        match answer.body(&mut ex, &chunk, end, now) {
+        let time = |answer: &Answer, ex: &Exchange| if end || answer.is_timed(ex) { host::now() } else { 0 };
+        if answer.passes() {
+            let now = time(&answer, &ex);
+            let size = size.unwrap_or(0);
+            answer.pass(&mut ex, size, end, now, |last| host::buffer(Buffer::ResponseBody, size - last, last).ok());
+            drop((ex, answer));
+            if end {
+                self.unwatch();
+            }
+            return Some(Action::Continue);
+        }
+        let waited = answer.holds();
+        // What the buffer has, and what of it is new.
+        let all = size.unwrap_or(host::ALL);
+        let new = match size {
+            None if !answer.collects() => 0,
+            _ => all - answer.staged().min(all),
+        };
+        let (body, now) = if answer.collects() && !end {
+            if all <= answer.room(&ex) {
+                return Some(Action::Pause);
+            }
+            let now = host::now();
+            let last = |last: usize| host::buffer(Buffer::ResponseBody, all - last, last).ok();
+            (answer.overflow(&mut ex, all, now, last), now)
+        } else {
+            let chunk = if new == 0 { Vec::new() } else { host::buffer(Buffer::ResponseBody, all - new, new).ok()? };
+            let now = time(&answer, &ex);
+            (answer.body(&mut ex, &chunk, end, now), now)
+        };
+        cooldown::share(&mut ex, now);
+        let (waits, passes) = (answer.holds(), answer.passes());
+        drop((ex, answer));
+        if end || matches!(body, Body::Fail(_)) {
+            self.unwatch();
+        } else if waited && !waits {
+            watch::shown(self.context, now);
+        } else if passes {
+            self.watch(Some(now));
+        }
+        match body {
             Body::Keep => {}
             Body::Hold => return Some(Action::Pause),
-            // Nothing comes of nothing; and at trailers the body has passed, out of reach.
-            Body::Replace(new) if size == 0 && new.is_empty() => {}
-            Body::Replace(new) => host::set_buffer(Buffer::ResponseBody, size, &new).ok()?,
+            Body::Stage(new) => {
+                host::set_buffer(Buffer::ResponseBody, all, &new).ok()?;
+                return Some(Action::Pause);
+            }
+            Body::Replace(new) if new.is_empty() && (all == 0 || size.is_none()) => {}
+            Body::Replace(_) if size.is_none() => {
+                // The body has passed and is out of reach, and what is missing is its end: nobody may take it for whole.
+                host::reset().ok()?;
+                return Some(Action::Pause);
+            }
+            Body::Replace(new) => host::set_buffer(Buffer::ResponseBody, all, &new).ok()?,
+            Body::Show(head) => host::set_headers(Map::Response, &head).ok()?,
             Body::Whole(head, new) => {
                 host::set_headers(Map::Response, &head).ok()?;
-                host::set_buffer(Buffer::ResponseBody, size, &new).ok()?;
+                host::set_buffer(Buffer::ResponseBody, all, &new).ok()?;
+            }
+            Body::Fail(head) => {
+                host::set_headers(Map::Response, head.set.as_ref()?).ok()?;
+                carry_out(&head)?;
             }
         }
         Some(Action::Continue)
     }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.unwatch();
+    }
+}
+
+/// What a judgement means beyond its own try: who is next. The host's context is the try's.
+pub(crate) fn carry_out(head: &Head) -> Option<()> {
+    if let Some(next) = &head.next {
+        host::set_property("next", next.as_bytes()).ok()?;
+    }
+    Some(())
 }
 
 impl Context for Attempt {}
@@ -157,12 +230,11 @@ impl HttpContext for Attempt {
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        self.body(size, end).unwrap_or(Action::Continue)
+        self.body(Some(size), end).unwrap_or(Action::Continue)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        // With trailers no body callback is the last one. A held answer is still in the buffer.
-        let held = self.answer.as_ref().is_some_and(Answer::holds);
-        self.body(if held { host::ALL } else { 0 }, true).unwrap_or(Action::Continue)
+        // With trailers no body callback is the last one. An answer that waits for its end is still in the buffer.
+        self.body(None, true).unwrap_or(Action::Continue)
     }
 }

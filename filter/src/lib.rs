@@ -3,6 +3,7 @@
 
 mod admission;
 mod attempt;
+mod cooldown;
 mod host;
 mod metrics;
 mod plan;
@@ -10,6 +11,7 @@ mod request;
 mod root;
 mod settlement;
 mod vm;
+mod watch;
 
 use std::panic;
 

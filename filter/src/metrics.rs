@@ -28,6 +28,8 @@ pub(crate) enum Counter {
     DroppedFields,
     /// Events of streams that nobody could read.
     EventsSkipped,
+    /// Streams without content within the soft limit.
+    SlowStarts,
     /// Calls for a key's record.
     Admits,
     /// Calls for a key's record that were not answered in time.
@@ -38,7 +40,7 @@ pub(crate) enum Counter {
     SettlementsDropped,
 }
 
-const TOTALS: [&str; 13] = [
+const TOTALS: [&str; 14] = [
     "attache_filter_requests_total",
     "attache_filter_refused_total",
     "attache_filter_attempts_total",
@@ -48,6 +50,7 @@ const TOTALS: [&str; 13] = [
     "attache_filter_cooldowns_total",
     "attache_filter_dropped_fields_total",
     "attache_filter_stream_events_skipped_total",
+    "attache_filter_slow_starts_total",
     "attache_filter_admits_total",
     "attache_filter_admits_failed_total",
     "attache_filter_settled_total",
@@ -141,6 +144,7 @@ impl Metrics {
             self.add_many(Counter::Cooldowns, usize::from(t.cooled));
             self.add_many(Counter::DroppedFields, t.dropped.len());
             self.add_sum(Counter::EventsSkipped, t.skipped);
+            self.add_many(Counter::SlowStarts, usize::from(t.slow));
             self.at_provider(&t.provider, [0, 1, u64::from(t.outcome != Outcome::Ok)]);
         }
         if let Some(provider) = former {

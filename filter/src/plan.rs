@@ -9,7 +9,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, Buffer, Map};
 use crate::request::{Planned, Request, State};
-use crate::{admission, vm};
+use crate::{admission, cooldown, vm};
 
 /// The host's callbacks for one request.
 pub(crate) struct Plan {
@@ -33,13 +33,25 @@ impl Plan {
     /// A response that no try and not we made: Envoy's own.
     fn envoys_own(&mut self, end: bool) -> Option<()> {
         let headers = host::headers(Map::Response).ok()?;
-        let status = headers.iter().find(|(name, _)| name == b":status").map(|(_, value)| value.as_slice())?;
+        let status = headers.list().into_iter().find(|(name, _)| *name == b":status").map(|(_, value)| value)?;
         let status: u16 = std::str::from_utf8(status).ok()?.parse().ok()?;
-        let fault = local_reply(status);
+        // A try whose head came and was held has been reached: what came of it could not be used.
+        let begun = |ex: &Exchange| status == 503 && ex.tries.last().is_some_and(|current| current.status.is_some());
+        let cut = self.running().is_some_and(|(_, exchange)| exchange.try_borrow().is_ok_and(|ex| begun(&ex)));
+        let fault = local_reply(if cut { 502 } else { status });
         let (inbound, request_id) = match self.running() {
             Some((_, exchange)) => {
                 let mut ex = exchange.try_borrow_mut().ok()?;
+                // What Envoy says of its own limits (413, 500) is not the lane's doing.
+                if matches!(status, 502..=504) {
+                    let now = host::now();
+                    ex.unanswered(now);
+                    cooldown::share(&mut ex, now);
+                }
                 ex.status = Some(ex.inbound.status(&fault));
+                if let Some(trail) = ex.trail() {
+                    host::set_header(Map::Response, "x-attache-trail", trail.as_bytes()).ok()?;
+                }
                 (ex.inbound, ex.request_id.clone())
             }
             None => {
@@ -62,26 +74,35 @@ impl Plan {
         Some(())
     }
 
-    /// An error without a body (`end`) says nothing in any dialect, and one whose words are not for clients says too much:
-    /// it is told with ours. True if it was.
-    fn reworded(&self, end: bool) -> bool {
+    /// An error that comes without words of its own is told with ours: the last try's, whose answer was held and was
+    /// none, one that has no body (`end`), or one whose words are not for clients. True if it was.
+    fn worded(&self, end: bool) -> bool {
         let Some((_, exchange)) = self.running() else { return false };
-        let Ok(ex) = exchange.try_borrow() else { return false };
+        let Ok(mut ex) = exchange.try_borrow_mut() else { return false };
         let wordless = end || ex.hides();
-        let Some(status) = ex.status.filter(|status| wordless && *status >= 400) else { return false };
+        let (status, fault) = match (ex.verdict.take(), ex.status.filter(|status| *status >= 400)) {
+            (Some(fault), _) => (ex.inbound.status(&fault), fault),
+            (None, Some(status)) if wordless => {
+                let fault = bodiless(status);
+                (ex.inbound.status(&fault), fault)
+            }
+            (None, _) => return false,
+        };
         let mut headers: Headers = host::headers(Map::Response)
             .unwrap_or_default()
+            .list()
             .into_iter()
-            .filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, value)))
+            .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?.to_owned(), value.to_vec())))
             .filter(|(name, _)| name.starts_with("x-") || name == "request-id" || name == "retry-after")
             .collect();
+        (ex.status, ex.delivered) = (Some(status), true);
         // Its own id says more than ours, if it has one.
-        for (name, value) in reply_headers(ex.inbound, &ex.request_id, None) {
+        for (name, value) in reply_headers(ex.inbound, &ex.request_id, fault.retry_after) {
             if !headers.iter().any(|(have, _)| *have == name) {
                 headers.push((name, value));
             }
         }
-        host::reply(status, "attache_bodiless", &headers, &ex.inbound.encode_fault(&bodiless(status))).is_ok()
+        host::reply(status, "attache_worded", &headers, &ex.inbound.encode_fault(&fault)).is_ok()
     }
 
     fn whole_request(&self, size: usize) -> Action {
@@ -104,7 +125,13 @@ impl Plan {
 /// Envoy takes its own.
 fn plain() -> bool {
     let headers = host::headers(Map::Response).unwrap_or_default();
-    headers.iter().any(|(name, value)| name == b"content-type" && value.starts_with(b"text/plain"))
+    headers.list().iter().any(|(name, value)| *name == b"content-type" && value.starts_with(b"text/plain"))
+}
+
+/// It was not the client who ended the stream, but the provider's side, or we at its trailers.
+fn torn() -> bool {
+    let details = host::property("response\0code_details").unwrap_or_default();
+    details.starts_with(b"upstream_") || details == b"wasm_close_stream"
 }
 
 impl Context for Plan {
@@ -142,7 +169,9 @@ impl HttpContext for Plan {
             exchange.try_borrow_mut().is_ok_and(|mut ex| {
                 let answering = ex.answering.is_some();
                 if answering {
-                    if let Some(told) = ex.delivering(end, host::now())
+                    let now = host::now();
+                    cooldown::served(&ex, now);
+                    if let Some(told) = ex.delivering(end, now)
                         && host::set_header(Map::Response, ":status", told.to_string().as_bytes()).is_err()
                     {
                         log::warn!("a status could not be put into the client's dialect");
@@ -157,7 +186,7 @@ impl HttpContext for Plan {
         if !replied && !answered && self.envoys_own(end).is_none() {
             log::warn!("a reply of Envoy's own could not be rewritten");
         }
-        if answered && self.reworded(end) {
+        if answered && self.worded(end) {
             return Action::Pause;
         }
         Action::Continue
@@ -182,7 +211,10 @@ impl HttpContext for Plan {
 
     fn on_log(&mut self) {
         if let Some((number, exchange)) = self.running() {
-            let settled = exchange.try_borrow().map(|ex| ex.settle(host::now()));
+            let settled = exchange.try_borrow_mut().map(|mut ex| {
+                ex.torn |= !ex.delivered && torn();
+                ex.settle(host::now())
+            });
             vm::with(|vm| {
                 vm.exchanges.remove(&number);
                 if let Ok(settled) = settled {

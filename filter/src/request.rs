@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::config::snapshot::{Snapshot, VirtualKey};
-use engine::cooldown::Cooldowns;
 use engine::exchange::{
     Denial, Exchange, Fit, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
 };
@@ -16,10 +15,10 @@ use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::{Scan, scan};
 
-use crate::attempt::COOLDOWNS;
 use crate::host::{self, Buffer, Map};
 use crate::metrics::Counter;
-use crate::{admission, vm};
+use crate::vm::Vm;
+use crate::{admission, cooldown, vm};
 
 /// What a key's record says: the key (none if none is needed), or why not.
 pub(crate) type Admission = Result<Option<Rc<VirtualKey>>, Denial>;
@@ -31,7 +30,7 @@ pub(crate) struct Request {
     snapshot: Option<Rc<Snapshot>>,
     intake: Option<Intake>,
     scan: Option<Scan>,
-    /// The body itself, where a plan depends on more than its scan.
+    /// The body itself, until it is planned.
     body: Vec<u8>,
     admission: Option<Admission>,
     arrived: u64,
@@ -122,11 +121,12 @@ impl Request {
             return self.refuse(&fault.with_param("model"));
         };
         let ask = Ask { model, fallbacks: &scan.fallbacks, key: key.as_deref() };
-        let resting = Cooldowns::parse(&host::shared(COOLDOWNS));
         let body = std::mem::take(&mut self.body);
         let mut fit = Fit::new(&snapshot, self.inbound(), operation, &body, &scan);
         let mut takes = |hop: &_| fit.takes(hop);
-        let planned = vm::with(|vm| (plan(&snapshot, ask, &resting, now, &mut vm.draw, &mut takes), vm.number()));
+        let planned =
+            cooldown::plan(&snapshot, now, |resting, draw| plan(&snapshot, ask, resting, now, draw, &mut takes));
+        let planned = planned.and_then(|planned| Some((planned, vm::with(Vm::number)?)));
         let (plan, number) = match planned {
             Some((Ok(plan), number)) => (plan, number),
             Some((Err(Refusal::Unfit | Refusal::Resting { .. }), _)) if operation == Operation::CountTokens => {
@@ -144,12 +144,13 @@ impl Request {
         let mut exchange = Exchange::new(snapshot, intake, scan, key, plan, self.arrived);
         exchange.whole = self.whole;
         exchange.request_id = self.request_id.clone();
+        exchange.body = Some(body);
         let sent = exchange.cluster(0).is_some_and(|first| {
             // The header changes make Envoy resolve the route again, now that the next hop is known: they come last.
             host::set_property("exchange", &number.to_le_bytes()).is_ok()
                 && host::set_property("next", first.as_bytes()).is_ok()
+                && exchange.patience().is_none_or(|ms| set_number("x-envoy-upstream-rq-per-try-timeout-ms", &ms))
                 && set_number("x-envoy-max-retries", &retries)
-                && set_number("x-envoy-upstream-rq-per-try-timeout-ms", &exchange.patience())
         });
         let exchange = Rc::new(RefCell::new(exchange));
         self.state = State::Running(number, Rc::clone(&exchange));
@@ -204,14 +205,16 @@ impl Request {
         let Some(snapshot) = vm::with(|vm| vm.snapshot.clone()).flatten() else {
             return self.refuse(&Fault::new(FaultKind::Overloaded, "The gateway is not configured yet."));
         };
-        let Ok(mut headers) = host::headers(Map::Request) else {
+        let Ok(pairs) = host::headers(Map::Request) else {
             return self.refuse(&Fault::new(FaultKind::Internal, "The request head could not be read."));
         };
-        let id = headers.iter().find(|(name, _)| name == b"x-request-id");
-        self.request_id = id.map(|(_, value)| value.clone()).unwrap_or_default();
+        let headers = pairs.list();
+        let id = headers.iter().find(|(name, _)| *name == b"x-request-id");
+        self.request_id = id.map(|(_, value)| value.to_vec()).unwrap_or_default();
         let taken = intake(&snapshot, &headers);
-        // Keys and cookies: what is needed of them has been taken.
-        headers.iter_mut().for_each(|(_, value)| wipe(value));
+        drop(headers);
+        // What is needed of keys and cookies has been taken.
+        drop(pairs);
         let mut intake = match taken {
             Ok(intake) => intake,
             Err((inbound, fault)) => return self.refuse_in(inbound, &fault),
@@ -253,12 +256,13 @@ impl Request {
     pub(crate) fn body(&mut self, size: usize) -> Planned {
         self.whole = host::now();
         // A body that cannot be read is no JSON object either, and the fault says what is expected.
-        let body = host::buffer(Buffer::RequestBody, size).unwrap_or_default();
+        let body = host::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
         match scan(&body) {
             Ok(scan) => self.scan = Some(scan),
             Err(problem) => return self.refuse(&malformed(problem)),
         }
-        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.strict) {
+        // Who waits for the sidecar waits without: Envoy has it too.
+        if self.admission.is_some() || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.strict) {
             self.body = body;
         }
         self.advance(self.whole)

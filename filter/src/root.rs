@@ -1,13 +1,16 @@
 //! The life of a plugin configuration: parse, take over or keep the former one; the tick.
 
+use std::rc::Rc;
+
 use engine::config;
+use engine::config::snapshot::Snapshot;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{admission, settlement, vm};
+use crate::{admission, settlement, vm, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -16,8 +19,8 @@ const TICK: u32 = 20;
 enum Role {
     /// Not configured, or configured to do nothing (for measuring what a bare callback costs).
     Noop,
-    /// Downstream.
-    Plan,
+    /// Downstream, with this configuration.
+    Plan(Rc<Snapshot>),
     /// Upstream, in front of this cluster.
     Attempt(String),
 }
@@ -26,11 +29,13 @@ enum Role {
 pub(crate) struct Root {
     id: u32,
     role: Role,
+    /// Envoy has no use for it any more.
+    leaving: bool,
 }
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, role: Role::Noop }
+        Self { id, role: Role::Noop, leaving: false }
     }
 
     fn configure(&mut self, bytes: &[u8]) -> Result<(), Vec<String>> {
@@ -46,10 +51,15 @@ impl Root {
             }
             Some("plan") => {
                 let config = value.get_mut("config").map(serde_json::Value::take).unwrap_or_default();
-                let snapshot = config::load_guest(config)
+                let mut snapshot = config::load_guest(config)
                     .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-                vm::with(|vm| vm.configure(snapshot, self.id));
-                self.role = Role::Plan;
+                // Each module has clusters of its own, since a try can only be made by the VM that planned it.
+                if let Some(module) = text(&value, "module") {
+                    snapshot.lanes.iter_mut().for_each(|lane| lane.cluster.push_str(&module));
+                }
+                let snapshot = Rc::new(snapshot);
+                vm::with(|vm| vm.configure(Rc::clone(&snapshot), self.id));
+                self.role = Role::Plan(snapshot);
             }
             found => return Err(one(format!("role: found {found:?}, expected plan, attempt or noop"))),
         }
@@ -58,6 +68,17 @@ impl Root {
 }
 
 impl Context for Root {
+    /// The root context goes; its tick goes on until nothing waits for it that nobody else in this VM would do: after a
+    /// module was replaced, what its last streams have to settle.
+    fn on_done(&mut self) -> bool {
+        let idle = vm::with(|vm| vm.elected != self.id || vm.settlements.is_empty());
+        self.leaving = true;
+        if idle == Some(true) {
+            vm::with(|vm| vm.leave(self.id));
+        }
+        idle == Some(true)
+    }
+
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         admission::answered(self.id, token, status, size);
     }
@@ -65,13 +86,13 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = host::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
+        let bytes = host::buffer(Buffer::PluginConfiguration, 0, size).unwrap_or_default();
         if let Err(faults) = self.configure(&bytes) {
             // Envoy keeps the former configuration serving.
             faults.iter().for_each(|fault| log::error!("configuration refused: {fault}"));
             return false;
         }
-        if matches!(self.role, Role::Plan) {
+        if matches!(self.role, Role::Plan(_)) {
             vm::with(|vm| {
                 let providers = vm.snapshot.iter().flat_map(|snapshot| &snapshot.providers);
                 vm.metrics.define(providers.map(|provider| provider.name.as_str()));
@@ -84,19 +105,32 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if vm::with(|vm| vm.elected) != Some(self.id) {
-            return;
+        let Role::Plan(snapshot) = &self.role else { return };
+        let elected = vm::with(|vm| {
+            if vm.elected == 0 {
+                vm.run(snapshot, self.id);
+            }
+            vm.elected
+        });
+        if elected == Some(self.id) {
+            admission::tick(self.id);
+            watch::tick(self.id);
+            settlement::tick();
+            vm::with(|vm| vm.metrics.flush());
         }
-        admission::tick(self.id);
-        settlement::tick();
-        vm::with(|vm| vm.metrics.flush());
+        if self.leaving && self.on_done() && host::done().is_err() {
+            log::warn!("the root context is gone");
+        }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.role {
             Role::Noop => Box::new(Noop),
-            Role::Plan => Box::new(Plan::new(id)),
-            Role::Attempt(cluster) => Box::new(Attempt::new(cluster.clone())),
+            Role::Plan(snapshot) => {
+                vm::with(|vm| vm.run(snapshot, self.id));
+                Box::new(Plan::new(id))
+            }
+            Role::Attempt(cluster) => Box::new(Attempt::new(id, cluster.clone())),
         })
     }
 

@@ -46,7 +46,8 @@ pub(crate) enum Fate {
 /// The queue of one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Settlements {
-    queue: VecDeque<(u64, Settled)>,
+    /// Each one a request of its own without the nonce: written one behind the other they are one request.
+    queue: VecDeque<Vec<u8>>,
     /// Half of the admission id, from the sidecar; without it nothing can be sent.
     nonce: Vec<u8>,
     under_way: Option<Batch>,
@@ -65,7 +66,13 @@ impl Settlements {
             metrics.add(Counter::SettlementsDropped);
             return;
         }
-        self.queue.push_back((number, settled));
+        let alone = api::SettleRequest { vm_nonce: Vec::new(), settlements: vec![message(number, settled)] };
+        self.queue.push_back(alone.encode_to_vec());
+    }
+
+    /// Nothing waits to be sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// The sidecar said hello.
@@ -112,11 +119,11 @@ impl Settlements {
         if self.queue.is_empty() || self.under_way.is_some() {
             return None;
         }
-        let batch: Vec<_> = self.queue.iter().take(BATCH).map(|(number, settled)| message(*number, settled)).collect();
+        let mut batch = api::SettleRequest { vm_nonce: self.nonce.clone(), settlements: Vec::new() }.encode_to_vec();
+        self.queue.iter().take(BATCH).for_each(|alone| batch.extend_from_slice(alone));
         self.batches = self.batches.wrapping_add(1);
-        self.under_way = Some(Batch { id: self.batches, count: batch.len(), since: now });
-        let message = api::SettleRequest { vm_nonce: self.nonce.clone(), settlements: batch };
-        Some(Due::Batch(self.batches, message.encode_to_vec()))
+        self.under_way = Some(Batch { id: self.batches, count: self.queue.len().min(BATCH), since: now });
+        Some(Due::Batch(self.batches, batch))
     }
 }
 
@@ -149,16 +156,21 @@ fn micros(nanos: u64) -> u64 {
 }
 
 /// A client chose the model's name: what is longer than any real one is cut, as the ledger would.
-fn name(text: &str) -> String {
-    text.chars().take(128).collect()
+fn name(mut text: String) -> String {
+    if text.len() > 128
+        && let Some((end, _)) = text.char_indices().nth(128)
+    {
+        text.truncate(end);
+    }
+    text
 }
 
-fn message(number: u64, s: &Settled) -> api::Settlement {
+fn message(number: u64, s: Settled) -> api::Settlement {
     use api::r#try::{Billed, Outcome as Ended};
-    let tries = s.tries.iter().map(|t| api::Try {
-        provider: t.provider.clone(),
-        key: t.key.clone(),
-        model: name(&t.model),
+    let tries = s.tries.into_iter().map(|t| api::Try {
+        provider: t.provider,
+        key: t.key,
+        model: name(t.model),
         status: u32::from(t.status),
         outcome: match t.outcome {
             Outcome::Ok => Ended::Ok,
@@ -185,11 +197,12 @@ fn message(number: u64, s: &Settled) -> api::Settlement {
         dropped: t.dropped.iter().map(|label| (*label).to_owned()).collect(),
         skipped_events: t.skipped,
         cooled: t.cooled,
+        disposition: t.disposition.map(|is| is.word().to_owned()).unwrap_or_default(),
     });
     api::Settlement {
         counter: number,
-        key: s.key.clone(),
-        asked_model: name(&s.asked_model),
+        key: s.key,
+        asked_model: name(s.asked_model),
         dialect: s.dialect.to_owned(),
         stream: s.stream,
         status: u32::from(s.status),
@@ -198,8 +211,8 @@ fn message(number: u64, s: &Settled) -> api::Settlement {
         first_byte_micros: micros(s.first_byte),
         client_gone: s.client_gone,
         tries: tries.collect(),
-        team: s.team.clone(),
-        customer: s.customer.clone(),
+        team: s.team,
+        customer: s.customer,
         operation: s.operation.to_owned(),
         first_content_micros: micros(s.first_content),
         overhead_micros: micros(s.overhead),

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
+use engine::cooldown::Cooldowns;
 use engine::draw::Draw;
 use engine::exchange::Exchange;
 use foldhash::fast::FixedState;
@@ -18,6 +19,7 @@ use crate::admission::Admissions;
 use crate::host;
 use crate::metrics::Metrics;
 use crate::settlement::Settlements;
+use crate::watch::Watch;
 
 /// Requests in flight, by number. The number also is the second half of the admission id.
 pub(crate) type Exchanges = HashMap<u64, Rc<RefCell<Exchange>>, FixedState>;
@@ -25,12 +27,17 @@ pub(crate) type Exchanges = HashMap<u64, Rc<RefCell<Exchange>>, FixedState>;
 /// State of one VM.
 pub(crate) struct Vm {
     pub(crate) snapshot: Option<Rc<Snapshot>>,
-    /// The root context whose tick serves the VM: the one configured last.
+    /// The root context whose tick serves the VM, that of the running configuration; 0 if it has gone.
     pub(crate) elected: u32,
     pub(crate) exchanges: Exchanges,
+    pub(crate) watch: Watch,
+    /// When answers on their way were last looked at; Unix nanoseconds.
+    pub(crate) swept: u64,
     pub(crate) admissions: Admissions,
     pub(crate) settlements: Settlements,
     pub(crate) metrics: Metrics,
+    /// As last read.
+    pub(crate) cooldowns: Cooldowns,
     pub(crate) draw: Draw,
     numbers: u64,
 }
@@ -45,22 +52,41 @@ impl Vm {
             snapshot: None,
             elected: 0,
             exchanges: HashMap::with_hasher(FixedState::with_seed(seed)),
+            watch: HashMap::with_hasher(FixedState::with_seed(seed)),
+            swept: 0,
             admissions: Admissions::new(seed),
             settlements: Settlements::default(),
             metrics: Metrics::default(),
+            cooldowns: Cooldowns::default(),
             draw: Draw::new(seed),
             numbers: ordinal,
         }
     }
 
     /// Takes a new configuration; requests in flight keep theirs.
-    pub(crate) fn configure(&mut self, snapshot: Snapshot, root: u32) {
+    pub(crate) fn configure(&mut self, snapshot: Rc<Snapshot>, root: u32) {
         if let Some(seed) = snapshot.seed {
             // Reproducible for a test, and still another sequence for each worker.
             self.draw = Draw::new(Draw::new(seed ^ self.numbers).bits());
         }
-        self.snapshot = Some(Rc::new(snapshot));
+        self.snapshot = Some(snapshot);
         self.elected = root;
+    }
+
+    /// This configuration runs. Envoy does not configure a root context anew when a push is taken back to a configuration
+    /// that still has streams, so whoever gets a request is the one.
+    pub(crate) fn run(&mut self, snapshot: &Rc<Snapshot>, root: u32) {
+        if self.elected != root {
+            self.elected = root;
+            self.snapshot = Some(Rc::clone(snapshot));
+        }
+    }
+
+    /// A root context goes.
+    pub(crate) fn leave(&mut self, root: u32) {
+        if self.elected == root {
+            self.elected = 0;
+        }
     }
 
     /// The next number; never given twice by one VM.

@@ -10,6 +10,7 @@ unsafe extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_done() -> u32;
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
@@ -21,6 +22,7 @@ unsafe extern "C" {
     fn proxy_get_shared_data(k: *const u8, k_size: usize, v: *mut *mut u8, v_size: *mut usize, cas: *mut u32) -> u32;
     fn proxy_set_shared_data(k: *const u8, k_size: usize, v: *const u8, v_size: usize, cas: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -59,6 +61,10 @@ pub(super) fn time() -> (u32, u64) {
 
 pub(super) fn tick(period: u32) -> u32 {
     unsafe { proxy_set_tick_period_milliseconds(period) }
+}
+
+pub(super) fn done() -> u32 {
+    unsafe { proxy_done() }
 }
 
 pub(super) fn buffer(buffer: u32, start: usize, max: usize) -> (u32, Vec<u8>) {
@@ -111,6 +117,10 @@ pub(super) fn set_shared(key: &[u8], value: &[u8], cas: u32) -> u32 {
 
 pub(super) fn resume(stream: u32) -> u32 {
     unsafe { proxy_continue_stream(stream) }
+}
+
+pub(super) fn close(stream: u32) -> u32 {
+    unsafe { proxy_close_stream(stream) }
 }
 
 pub(super) fn local_response(status: u32, details: &[u8], body: &[u8], headers: &[u8]) -> u32 {

@@ -52,9 +52,14 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
     ok(ffi::tick(milliseconds))
 }
 
-/// All of a buffer, up to `size` bytes.
-pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>> {
-    let (status, bytes) = ffi::buffer(buffer as u32, 0, size);
+/// The current root context, which asked for time when it was to go, needs no more of it.
+pub(crate) fn done() -> Result<()> {
+    ok(ffi::done())
+}
+
+/// A buffer's bytes behind the first `start`, up to `size` of them.
+pub(crate) fn buffer(buffer: Buffer, start: usize, size: usize) -> Result<Vec<u8>> {
+    let (status, bytes) = ffi::buffer(buffer as u32, start, size);
     ok(status).map(|()| bytes)
 }
 
@@ -63,13 +68,27 @@ pub(crate) fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<()
     ok(ffi::set_buffer(buffer as u32, 0, size, bytes))
 }
 
-/// All headers, names in lower case. What is cut short is dropped.
-pub(crate) fn headers(map: Map) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let (status, mut bytes) = ffi::pairs(map as u32);
-    let pairs = decode_pairs(&bytes);
-    // A client's key may be among them.
-    wipe(&mut bytes);
-    ok(status).map(|()| pairs)
+/// All headers of a map, as the host wrote them.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs(Vec<u8>);
+
+impl Pairs {
+    /// Names in lower case, and values. What is cut short is dropped.
+    pub(crate) fn list(&self) -> Vec<(&[u8], &[u8])> {
+        decode_pairs(&self.0)
+    }
+}
+
+impl Drop for Pairs {
+    fn drop(&mut self) {
+        // A client's key or cookie may be among them.
+        wipe(&mut self.0);
+    }
+}
+
+pub(crate) fn headers(map: Map) -> Result<Pairs> {
+    let (status, bytes) = ffi::pairs(map as u32);
+    ok(status).map(|()| Pairs(bytes))
 }
 
 /// Replaces a whole header map: what was there is gone, unread.
@@ -102,7 +121,7 @@ pub(crate) fn shared(key: &str) -> Vec<u8> {
 }
 
 /// Changes a shared value by compare-and-swap. Gives up after a few losses: every caller can live with that.
-pub(crate) fn update_shared(key: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>> {
+pub(crate) fn update_shared(key: &str, mut change: impl FnMut(&[u8]) -> Vec<u8>) -> Result<Vec<u8>> {
     let mut last = CAS_MISMATCH;
     for _ in 0..16 {
         let (_, value, cas) = ffi::shared(key.as_bytes());
@@ -117,9 +136,24 @@ pub(crate) fn update_shared(key: &str, change: impl Fn(&[u8]) -> Vec<u8>) -> Res
     Err(Refused(last))
 }
 
+/// So many streams, and no more, may be let go, answered or cut within one callback. Envoy does each after the callback,
+/// and the next of them within the first callback which that causes: its stack grows with every one, and V8's limit is met at
+/// a few hundred. Then the worker's module is dead.
+pub(crate) const AT_ONCE: usize = 32;
+
 /// Lets a paused request go on, after the current callback.
 pub(crate) fn resume_request() -> Result<()> {
     ok(ffi::resume(0))
+}
+
+/// The same for a response.
+pub(crate) fn resume_response() -> Result<()> {
+    ok(ffi::resume(1))
+}
+
+/// Ends the client's stream at once: it sees a cut one.
+pub(crate) fn reset() -> Result<()> {
+    ok(ffi::close(0))
 }
 
 /// Answers the client; the request goes no further.
@@ -154,15 +188,15 @@ pub(crate) fn log(level: log::Level, message: &str) {
 }
 
 /// ABI 0.2.1: count, then the sizes of each name and value, then name NUL value NUL.
-fn decode_pairs(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn decode_pairs(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
     let word = |at: usize| -> Option<usize> {
         let bytes = bytes.get(at..at.checked_add(4)?)?;
         usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
     };
     let count = word(0).unwrap_or(0).min(bytes.len() / 8);
     let mut at = 4 + count * 8;
-    let mut take = |size: usize| -> Option<Vec<u8>> {
-        let value = bytes.get(at..at.checked_add(size)?)?.to_vec();
+    let mut take = |size: usize| -> Option<&[u8]> {
+        let value = bytes.get(at..at.checked_add(size)?)?;
         at += size + 1;
         Some(value)
     };
