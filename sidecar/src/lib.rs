@@ -3,6 +3,8 @@
 //! Does not: decide about requests (that is `engine`) or understand formats (that is `wire`).
 
 pub mod doctor;
+pub mod envoy;
+pub mod push;
 pub mod read;
 pub mod reference;
 pub mod render;

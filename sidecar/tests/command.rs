@@ -2,7 +2,8 @@
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn attache(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_attache")).args(arguments).output().expect("the command starts")
@@ -67,4 +68,55 @@ fn serve_refuses_a_bad_file_before_it_opens_anything() {
     let file = repository().join("tests/bad-config/five-at-once.yaml");
     let out = attache(&["serve", "-c", file.to_str().expect("UTF-8")]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
+}
+
+/// A child that goes with its test.
+struct Watch(Child);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn sighup_takes_up_at_once_what_never_stays_the_same_from_one_look_to_the_next() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (file, out) = (place.path().join("attache.yaml"), place.path().join("out"));
+    let write = |text: &str| {
+        let aside = place.path().join("aside");
+        std::fs::write(
+            &aside,
+            format!("version: 1\nproviders: {{ollama: {{keys: [{{name: k, models: [\"*\"]}}]}}}}\n{text}\n"),
+        )
+        .expect("written");
+        std::fs::rename(&aside, &file).expect("renamed");
+    };
+    write("");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    command.args(["render", "envoy", "--watch", "--admin", "127.0.0.1:1", "-c"]).arg(&file).arg("-o").arg(&out);
+    let mut watch = Watch(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the command starts"));
+    let plan = || std::fs::read_to_string(out.join("ecds/plan.yaml")).unwrap_or_default();
+    until("the first rendering", || plan().contains("ollama"));
+    let mut changes = 0;
+    until("the change", || {
+        changes += 1;
+        write(&format!("strict: true # {changes}"));
+        // More than one may be needed: the signal does not wait for the end of a push that a quiet moment let through.
+        if changes % 50 == 10 {
+            let told = Command::new("kill").args(["-HUP", &watch.0.id().to_string()]).status().expect("kill");
+            assert!(told.success());
+        }
+        plan().contains("\"strict\": true")
+    });
+    assert!(watch.0.try_wait().expect("its state").is_none(), "the signal ended it");
 }

@@ -5,7 +5,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -253,6 +253,41 @@ fn a_push_is_taken_up_by_the_running_envoy() {
             && reads("sds.openai_new") > 0
             && reads("extension_config_discovery.http_filter.plan") > plans
             && !envoy.get("/clusters").contains("openai_b-2")
+    });
+    envoy.expect_everything_accepted(&["openai_a", "openai_new", "own_a"]);
+}
+
+/// A child that ends with the test.
+struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[test]
+fn watching_pushes_a_change_and_goes_on_after_a_bad_one() {
+    let Some(wasm) = wasm() else { return };
+    let directory = with_config(TRICKY);
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_attache"));
+    watch.current_dir(directory.path()).args(["render", "envoy", "-o", "out", "--watch", "--grace", "0"]);
+    watch.args(options(&wasm, &["api.openai.com"])).stderr(Stdio::piped());
+    watch.env("OPENAI_API_KEY", OPENAI).env("ANTHROPIC_API_KEY", ANTHROPIC);
+    let mut watch = Watching(watch.spawn().expect("the command starts"));
+    until("the first rendering", || directory.path().join("out/envoy.yaml").exists());
+    let envoy = Running::start(directory.path());
+    let put = |yaml: &str| fs::write(directory.path().join("attache.yaml"), yaml).expect("written");
+    put(&TRICKY.replace("version: 1", "version: 7"));
+    let mut log = BufReader::new(watch.0.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.contains("attache.yaml:2:10: version: found 7")), "the fault is told with its place");
+    put(&TRICKY.replace("name: b-2", "name: new, secret: \"env:OPENAI_API_KEY\""));
+    until("the push", || {
+        let clusters = envoy.get("/clusters");
+        // Each name holds that of the module, too.
+        let hosts = |lane: &str| clusters.lines().any(|line| line.starts_with(lane) && line.contains("_hosts::"));
+        hosts("openai_new@") && !hosts("openai_b-2@")
     });
     envoy.expect_everything_accepted(&["openai_a", "openai_new", "own_a"]);
 }

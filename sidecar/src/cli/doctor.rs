@@ -4,18 +4,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::Uri;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use sidecar::doctor;
+use sidecar::{doctor, envoy};
 
 use super::Failure;
 
-/// An Envoy with thousands of clusters dumps some ten megabytes.
-const LARGEST: usize = 256 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
@@ -49,16 +43,7 @@ async fn get(admin: &str, path: &str) -> anyhow::Result<Value> {
     if url.scheme_str() != Some("http") {
         bail!("ADMIN_URL: found {admin}, expected http://HOST:PORT (Envoy's admin interface has no TLS)");
     }
-    let ask = async {
-        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-        let answer = client.get(url.clone()).await.with_context(|| format!("asking {url}"))?;
-        if !answer.status().is_success() {
-            bail!("{url} answered {}: is that Envoy's admin address?", answer.status());
-        }
-        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-        Ok(body.map_err(|error| anyhow!(error)).with_context(|| format!("reading {url}"))?.to_bytes())
-    };
-    let body = tokio::time::timeout(PATIENCE, ask).await.map_err(|_| anyhow!("{admin} does not answer"))??;
+    let body = envoy::page(&url, PATIENCE).await?;
     serde_json::from_slice(&body)
         .with_context(|| format!("{admin} answered something else: is that Envoy's admin address?"))
 }

@@ -14,6 +14,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use engine::config::{Fault, Loaded};
+use sidecar::push::Follower;
+use sidecar::push::source::{Config, Needs, Source};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Attaché: LLM egress inside Envoy. Configuration, rendering, and the sidecar.
 #[derive(Debug, Parser)]
@@ -54,6 +57,23 @@ enum Failure {
 /// The configuration of this file.
 fn read(file: &Path) -> Result<Loaded, Failure> {
     sidecar::read::file(file).map_err(|faults| Failure::Faults(file.to_owned(), faults))
+}
+
+/// The configuration of this file and its secrets, to be followed.
+fn follow(file: &Path, needs: Needs) -> Result<(Source, Config), Failure> {
+    Follower::read(file.to_owned(), needs).map_err(|faults| Failure::Other(anyhow::anyhow!("{}", faults.join("\n"))))
+}
+
+/// Waits for SIGTERM or SIGINT.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

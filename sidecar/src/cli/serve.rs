@@ -2,31 +2,29 @@
 
 use std::path::PathBuf;
 
+use sidecar::push::source::Needs;
 use sidecar::serve;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::{Failure, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration.
+    /// The configuration. A change to it or to a secret of it is taken up while everything runs.
     #[arg(short, long, value_name = "FILE", default_value = "attache.yaml")]
     config: PathBuf,
+    /// Renders for Envoy into this directory too, and pushes each change to the Envoy that watches it, in steps of which
+    /// no request notices anything.
+    #[arg(long, value_name = "DIR")]
+    render: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "With --render")]
+    envoy: render::Options,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = super::read(&args.config)?;
+    super::read(&args.config)?;
+    let read = super::follow(&args.config, Needs { providers: args.render.is_some(), virtual_keys: true })?;
+    let directory = args.render.as_ref().map(|output| args.envoy.directory(output)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        serve::run(loaded, async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await
-    })?;
+    runtime.block_on(async { serve::run(read, directory, super::stopped()?).await })?;
     Ok(())
 }

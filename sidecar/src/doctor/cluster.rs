@@ -80,10 +80,12 @@ const PLENTY: u64 = 1 << 20;
 pub(super) fn examine(dump: &Dump<'_>, plan: &Plan<'_>, found: &mut Vec<Finding>) {
     // A configuration that cannot be read is told elsewhere.
     let Ok(snapshot) = load_guest(plan.plugin.told["config"].clone()) else { return };
+    let module = plan.plugin.told["module"].as_str().unwrap_or_default();
     for lane in &snapshot.lanes {
-        match dump.cluster(&lane.cluster) {
+        let cluster = format!("{}{module}", lane.cluster);
+        match dump.cluster(&cluster) {
             Some(cluster) => examine_lane(dump, cluster, found),
-            None => found.push(MISSING.at(format!("cluster {}", lane.cluster), "it does not exist")),
+            None => found.push(MISSING.at(format!("cluster {cluster}"), "it does not exist")),
         }
     }
     sidecar(dump, found);

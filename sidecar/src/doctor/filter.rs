@@ -91,9 +91,15 @@ pub(super) fn plugin(plugin: &Plugin<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// All filters of the module in one virtual machine.
+/// All filters of the module in one virtual machine, but for those of a module that was replaced: requests that it
+/// planned may still be under way.
 pub(super) fn virtual_machine(dump: &Dump<'_>, plans: &[Plan<'_>], found: &mut Vec<Finding>) {
-    let attempts: Vec<Plugin<'_>> = dump.clusters().filter_map(Dump::attempt).collect();
+    let mut attempts: Vec<Plugin<'_>> = dump.clusters().filter_map(Dump::attempt).collect();
+    let running = |module: &str| plans.iter().any(|plan| plan.plugin.told["module"] == *module);
+    attempts.retain(|attempt| {
+        let lane = attempt.told["lane"].as_str().unwrap_or_default();
+        lane.find('@').and_then(|at| lane.get(at..)).is_none_or(running)
+    });
     let identity = |plugin: &Plugin<'_>| {
         let vm = &plugin.config["vm_config"];
         format!("root_id {}, vm_id {}, code {}", plugin.config["root_id"], vm["vm_id"], vm["code"])

@@ -15,10 +15,17 @@ use place::Places;
 /// # Errors
 /// Every fault.
 pub fn file(path: &Path) -> Result<Loaded, Vec<Fault>> {
-    let yaml = std::fs::read_to_string(path).map_err(|error| {
+    text(&content(path)?)
+}
+
+/// The text of a configuration file, as it is in the file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn content(path: &Path) -> Result<String, Vec<Fault>> {
+    std::fs::read_to_string(path).map_err(|error| {
         vec![Fault::new(&config::Path::root(), error.to_string(), "a configuration file that can be read")]
-    })?;
-    text(&yaml)
+    })
 }
 
 /// The text of a configuration file.

@@ -1,47 +1,94 @@
 //! Clusters: one composite and one set of hosts for each (provider, key), and the secret that goes with them.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use engine::config::Loaded;
 use engine::config::schema::ClientKeys;
 use engine::config::snapshot::{Lane, Provider};
 
-use super::template::{fill, quote};
+use super::template::{fill, quote, stamped};
 use super::{BREAKERS, Options, seconds, socket, watched};
 
 const CDS: &str = include_str!("templates/cds.yaml");
 const LANE: &str = include_str!("templates/cds_lane.yaml");
+const HOSTS: &str = include_str!("templates/cds_hosts.yaml");
 const CREDENTIAL: &str = include_str!("templates/cds_credential.yaml");
 const TLS: &str = include_str!("templates/cds_tls.yaml");
 const HTTP2: &str = include_str!("templates/cds_http2.yaml");
 const SDS: &str = include_str!("templates/sds.yaml");
 
+/// Where a lane names its module's file, by which [`wasm`] finds it again.
+const CODE: &str = "code: {local: {filename: ";
+
+/// Where a lane begins in `cds.yaml`, by which [`former`] finds it again.
+const MARK: &str = "\n# ---- provider ";
+
+/// What stands there before the name of the lane's module, if that has one.
+const NAMED: &str = ", module ";
+
+/// What stands there last, as long as no request is planned with the lane. One that Envoy refuses can go at once.
+const FRESH: &str = ", nobody is sent here yet";
+
 /// All provider clusters.
-pub(super) fn cds(loaded: &Loaded, options: &Options) -> String {
-    let snapshot = &loaded.snapshot;
-    let clusters: String = snapshot
-        .lanes
-        .iter()
-        .filter_map(|lane| Some(clusters(loaded, options, lane, snapshot.providers.get(lane.provider)?)))
-        .collect();
-    fill(CDS, &[("clusters", &clusters)])
+pub(super) fn cds<'a>(lanes: impl Iterator<Item = &'a str>) -> String {
+    stamped(CDS, &[("clusters", &lanes.collect::<String>())])
 }
 
-/// The file that holds a lane's secret.
-pub(super) fn sds_path(lane: &Lane) -> String {
-    format!("sds/{}.yaml", lane.cluster)
+/// A lane of an earlier rendering.
+#[derive(Debug, Clone)]
+pub(super) struct Former {
+    /// Its text.
+    pub(super) clusters: String,
+    /// No request can have been planned with it.
+    pub(super) fresh: bool,
+}
+
+/// The lanes of an earlier rendering and their names.
+pub(super) fn former(cds: &str) -> Vec<(String, Former)> {
+    let lane = |text: &str| {
+        let (head, clusters) = text.split_once('\n')?;
+        let known = head.strip_suffix(FRESH);
+        let (fresh, head) = (known.is_some(), known.unwrap_or(head));
+        let (provider, rest) = head.split_once(", key ")?;
+        let (key, module) = rest.split_once(NAMED).map_or((rest, String::new()), |(key, of)| (key, format!("@{of}")));
+        let clusters = format!("{MARK}{head}\n{clusters}");
+        Some((format!("{provider}_{key}{module}"), Former { clusters, fresh }))
+    };
+    cds.split(MARK).skip(1).filter_map(lane).collect()
+}
+
+/// A lane that Envoy shall have before any request is planned with it.
+pub(super) fn fresh(clusters: &str) -> String {
+    let (head, rest) = clusters.trim_start_matches('\n').split_once('\n').unwrap_or((clusters, ""));
+    format!("\n{head}{FRESH}\n{rest}")
+}
+
+/// The (provider, key) of a lane, whichever its module.
+pub(super) fn owner(cluster: &str) -> &str {
+    cluster.split_once('@').map_or(cluster, |(owner, _)| owner)
+}
+
+/// The file that holds a lane's secret: the same for all modules.
+pub(super) fn sds_path(cluster: &str) -> String {
+    format!("sds/{}.yaml", owner(cluster))
+}
+
+/// The module that a rendered lane runs in.
+fn wasm(clusters: &str) -> Option<PathBuf> {
+    let (_, rest) = clusters.split_once(CODE)?;
+    serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
 }
 
 /// A lane's secret.
-pub(super) fn sds(lane: &Lane, secret: &str) -> String {
-    fill(SDS, &[("cluster", &lane.cluster), ("secret", &quote(secret))])
+pub(super) fn sds(cluster: &str, secret: &str) -> String {
+    fill(SDS, &[("cluster", cluster), ("secret", &quote(secret))])
 }
 
-fn clusters(loaded: &Loaded, options: &Options, lane: &Lane, provider: &Provider) -> String {
+/// The clusters of a lane.
+pub(super) fn clusters(loaded: &Loaded, options: &Options, lane: &Lane, provider: &Provider) -> String {
     let snapshot = &loaded.snapshot;
-    let tries = usize::try_from(snapshot.retry.max).unwrap_or(usize::MAX);
-    let hosts = format!("{{name: {}_hosts}}", lane.cluster);
-    let composite: Vec<&str> = std::iter::repeat_n(hosts.as_str(), tries).chain(["{name: guard}"]).collect();
+    let cluster = format!("{}{}", lane.cluster, options.module);
     let address = address(options, provider);
     let named = matches!(address, Address::Name);
     let credential = match &lane.secret {
@@ -53,21 +100,48 @@ fn clusters(loaded: &Loaded, options: &Options, lane: &Lane, provider: &Provider
         (true, false) => tls(options, provider),
         (false, _) => String::new(),
     };
-    fill(
-        LANE,
+    let hosts = fill(
+        HOSTS,
         &[
-            ("provider", &provider.name),
-            ("key", &lane.key),
-            ("cluster", &lane.cluster),
+            ("cluster", &cluster),
             ("connect_timeout", &seconds(snapshot.timeouts.connect)),
             ("breakers", BREAKERS),
-            ("composite", &composite.join(", ")),
-            ("wasm", &quote(&options.wasm.to_string_lossy())),
-            ("credential", &credential),
             ("discovery", if named { DNS } else { STATIC }),
             ("host", &quote(&provider.host)),
             ("address", &address.yaml(provider)),
             ("protocol", &protocol),
+        ],
+    );
+    let tries = format!("{{name: {cluster}_hosts}}");
+    composite(loaded, &options.wasm, &cluster, &tries, &credential, &hosts)
+}
+
+/// In place of a lane that is no longer configured: a request that was planned with it goes on to its next candidate. It
+/// stays with its module, as such a request does.
+pub(super) fn gone(loaded: &Loaded, options: &Options, cluster: &str, clusters: &str) -> String {
+    let wasm = wasm(clusters).unwrap_or_else(|| options.wasm.clone());
+    composite(loaded, &wasm, cluster, "{name: guard}", "", "")
+}
+
+fn composite(loaded: &Loaded, wasm: &Path, cluster: &str, each_try: &str, credential: &str, hosts: &str) -> String {
+    let snapshot = &loaded.snapshot;
+    let (provider, key) = owner(cluster).split_once('_').unwrap_or((cluster, ""));
+    let module = cluster.split_once('@').map(|(_, module)| format!("{NAMED}{module}")).unwrap_or_default();
+    let tries = usize::try_from(snapshot.retry.max).unwrap_or(usize::MAX);
+    let clusters: Vec<&str> = std::iter::repeat_n(each_try, tries).chain(["{name: guard}"]).collect();
+    fill(
+        LANE,
+        &[
+            ("provider", provider),
+            ("key", key),
+            ("module", &module),
+            ("cluster", cluster),
+            ("connect_timeout", &seconds(snapshot.timeouts.connect)),
+            ("breakers", BREAKERS),
+            ("composite", &clusters.join(", ")),
+            ("wasm", &quote(&wasm.to_string_lossy())),
+            ("credential", credential),
+            ("hosts", hosts),
         ],
     )
 }
@@ -107,8 +181,8 @@ fn credential(loaded: &Loaded, options: &Options, lane: &Lane, provider: &Provid
             ("header", &quote(&provider.auth_header)),
             ("prefix", &quote(&provider.auth_prefix)),
             ("overwrite", overwrite),
-            ("cluster", &lane.cluster),
-            ("sds", &watched(options, &sds_path(lane))),
+            ("secret", &lane.cluster),
+            ("sds", &watched(options, &sds_path(&lane.cluster))),
         ],
     )
 }

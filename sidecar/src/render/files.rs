@@ -33,6 +33,26 @@ impl File {
     pub(super) fn secret(path: String, content: String) -> Self {
         Self { path, content, mode: 0o600 }
     }
+
+    /// Is it not there, or not like this?
+    pub(super) fn differs(&self, directory: &Path) -> bool {
+        fs::read_to_string(directory.join(&self.path)).map_or(true, |former| former != self.content)
+    }
+
+    /// Puts it below `directory`, whole: written aside and renamed, which is what Envoy watches for. True if it was not
+    /// there as it is: most pushes change one file, and what stays is left alone, so that Envoy has nothing to reload.
+    pub(super) fn write(&self, directory: &Path) -> Result<bool> {
+        for folder in ["ecds", "sds"] {
+            let folder = directory.join(folder);
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        if !self.differs(directory) {
+            return Ok(false);
+        }
+        let path = directory.join(&self.path);
+        replace(&path, self.content.as_bytes(), self.mode).with_context(|| format!("writing {}", path.display()))?;
+        Ok(true)
+    }
 }
 
 /// All files of one rendering, in the order in which Envoy may see them.
@@ -43,50 +63,44 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Puts the files into `directory`. Each appears whole: it is written aside and renamed, which is what Envoy watches
-    /// for. A secret of an earlier rendering that no key uses any more is removed.
+    /// Puts the files into `directory`, each whole. A secret of an earlier rendering that no key uses any more is removed.
     ///
     /// # Errors
     /// What could not be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        for folder in ["ecds", "sds"] {
-            let folder = directory.join(folder);
-            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        }
         for file in &self.files {
-            let path = directory.join(&file.path);
-            // Most pushes change one file: what stays is left alone, and Envoy has nothing to reload.
-            let same = fs::read_to_string(&path).is_ok_and(|former| former == file.content);
-            if !same {
-                replace(&path, file).with_context(|| format!("writing {}", path.display()))?;
-            }
+            file.write(directory)?;
         }
-        self.remove_former_secrets(directory).context("removing secrets of an earlier rendering")
+        remove_secrets(directory, |path| self.files.iter().any(|file| file.path == path))
     }
+}
 
-    fn remove_former_secrets(&self, directory: &Path) -> Result<()> {
+/// Removes the secrets of lanes that `keep` does not know.
+pub(super) fn remove_secrets(directory: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
+    let remove = || -> Result<()> {
         for entry in fs::read_dir(directory.join("sds"))? {
             let name = entry?.file_name();
             let path = format!("sds/{}", name.to_string_lossy());
             // Names of lanes have an underscore; what somebody else put here is not ours to remove.
-            let ours = path.ends_with(".yaml") && path.contains('_');
-            if ours && !self.files.iter().any(|file| file.path == path) {
+            if path.ends_with(".yaml") && path.contains('_') && !keep(&path) {
                 fs::remove_file(directory.join(path))?;
             }
         }
         Ok(())
-    }
+    };
+    remove().context("removing secrets of an earlier rendering")
 }
 
-fn replace(path: &Path, file: &File) -> Result<()> {
-    let aside = path.with_extension("yaml.new");
+/// A file as a whole: written aside and renamed.
+pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let aside = path.with_added_extension("new");
     // A left-over of a rendering that was killed may have other permissions.
     match fs::remove_file(&aside) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&aside)?;
-    new.write_all(file.content.as_bytes())?;
+    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside)?;
+    new.write_all(content)?;
     new.sync_all()?;
     fs::rename(&aside, path)?;
     Ok(())

@@ -9,6 +9,7 @@
 
 mod cluster;
 mod files;
+pub mod push;
 mod template;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use serde_json::json;
 
 use crate::read;
 pub use files::{File, Rendered};
-use template::{fill, quote};
+use template::{fill, quote, stamped};
 
 const ENVOY: &str = include_str!("templates/envoy.yaml");
 const RDS: &str = include_str!("templates/rds.yaml");
@@ -40,6 +41,8 @@ pub struct Options {
     pub at: PathBuf,
     /// The module, as Envoy will find it.
     pub wasm: PathBuf,
+    /// What the names of clusters end with that are this module's own; empty where it is never replaced.
+    pub module: String,
     /// Certificates of those whom providers' certificates are trusted from.
     pub ca: PathBuf,
     /// Envoy's admin address.
@@ -58,20 +61,67 @@ pub fn envoy(loaded: &Loaded, options: &Options) -> anyhow::Result<Rendered> {
         let used = snapshot.providers.iter().any(|provider| provider.host == *host);
         anyhow::ensure!(used, "no provider is at {host}");
     }
-    let mut files = Vec::new();
+    let parts = Parts::new(loaded, options, read::secret)?;
     // What is referred to comes before what refers to it: Envoy may read each file as soon as it is there.
-    for lane in &snapshot.lanes {
-        if let Some(reference) = &lane.secret {
-            let secret =
-                read::secret(reference).with_context(|| format!("the secret of provider key {}", lane.cluster))?;
-            files.push(File::secret(cluster::sds_path(lane), cluster::sds(lane, &secret)));
-        }
-    }
-    files.push(File::open("cds.yaml", cluster::cds(loaded, options)));
-    files.push(File::open("rds.yaml", rds(snapshot)));
-    files.push(File::open("ecds/plan.yaml", plan(loaded, options)));
-    files.push(File::open("envoy.yaml", bootstrap(snapshot, options)?));
+    let mut files: Vec<File> = parts.lanes.iter().filter_map(|lane| lane.secret.clone()).collect();
+    files.push(File::open("cds.yaml", cluster::cds(parts.lanes.iter().map(|lane| lane.clusters.as_str()))));
+    files.push(File::open("rds.yaml", rds(snapshot, parts.lanes.iter().map(|lane| lane.cluster.as_str()))));
+    files.extend([parts.plan, parts.bootstrap]);
     Ok(Rendered { files })
+}
+
+/// A rendering before it is decided what of it stands in which file.
+#[derive(Debug)]
+struct Parts {
+    lanes: Vec<Lane>,
+    plan: File,
+    bootstrap: File,
+}
+
+/// What belongs to one (provider, key).
+#[derive(Debug)]
+struct Lane {
+    /// Its name: `PROVIDER_KEY`, and the module's.
+    cluster: String,
+    /// Its text in `cds.yaml`.
+    clusters: String,
+    secret: Option<File>,
+}
+
+impl Parts {
+    /// `secret` follows a reference.
+    fn new(
+        loaded: &Loaded,
+        options: &Options,
+        secret: impl Fn(&str) -> anyhow::Result<String>,
+    ) -> anyhow::Result<Self> {
+        let snapshot = &loaded.snapshot;
+        let mut lanes = Vec::new();
+        for lane in &snapshot.lanes {
+            let Some(provider) = snapshot.providers.get(lane.provider) else { continue };
+            let cluster = format!("{}{}", lane.cluster, options.module);
+            let secret = match &lane.secret {
+                None => None,
+                Some(reference) => {
+                    let value = secret(reference).with_context(|| format!("the secret of provider key {cluster}"))?;
+                    Some(File::secret(cluster::sds_path(&cluster), cluster::sds(&lane.cluster, &value)))
+                }
+            };
+            let clusters = cluster::clusters(loaded, options, lane, provider);
+            lanes.push(Lane { cluster, clusters, secret });
+        }
+        Ok(Self {
+            lanes,
+            plan: File::open("ecds/plan.yaml", plan(loaded, options)),
+            bootstrap: File::open("envoy.yaml", bootstrap(snapshot, options)?),
+        })
+    }
+}
+
+/// Longer than all tries of a request together.
+fn all_tries(snapshot: &Snapshot) -> Duration {
+    let longest = snapshot.timeouts.complete.max(snapshot.timeouts.first_content);
+    longest.saturating_mul(snapshot.retry.max).saturating_add(Duration::from_secs(60))
 }
 
 fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
@@ -83,8 +133,6 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             (kind, socket(host, *port))
         }
     };
-    let longest = snapshot.timeouts.complete.max(snapshot.timeouts.first_content);
-    let all_tries = longest.saturating_mul(snapshot.retry.max).saturating_add(Duration::from_secs(60));
     Ok(fill(
         ENVOY,
         &[
@@ -93,7 +141,7 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             ("cds", &watched(options, "cds.yaml")),
             ("rds", &watched(options, "rds.yaml")),
             ("ecds", &watched(options, "ecds/plan.yaml")),
-            ("stream_idle_timeout", &seconds(all_tries)),
+            ("stream_idle_timeout", &seconds(all_tries(snapshot))),
             ("breakers", BREAKERS),
             ("sidecar_type", sidecar_type),
             ("sidecar_address", &sidecar_address),
@@ -101,27 +149,33 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
     ))
 }
 
-fn rds(snapshot: &Snapshot) -> String {
-    let clusters: String = snapshot.lanes.iter().map(|lane| fill(RDS_CLUSTER, &[("cluster", &lane.cluster)])).collect();
+fn rds<'a>(snapshot: &Snapshot, lanes: impl Iterator<Item = &'a str>) -> String {
+    let clusters: String = lanes.map(|lane| fill(RDS_CLUSTER, &[("cluster", lane)])).collect();
     let backoff = snapshot.retry.backoff;
-    fill(
+    stamped(
         RDS,
         &[
             ("body_limit", &snapshot.body_limit.to_string()),
             ("num_retries", &snapshot.retry.max.saturating_sub(1).to_string()),
             ("backoff", &seconds(backoff)),
             ("backoff_max", &seconds(backoff.saturating_mul(4))),
+            ("idle_timeout", &seconds(all_tries(snapshot))),
             ("per_try_timeout", &seconds(snapshot.timeouts.complete)),
-            ("per_try_idle_timeout", &seconds(snapshot.timeouts.idle)),
             ("clusters", &clusters),
         ],
     )
 }
 
 fn plan(loaded: &Loaded, options: &Options) -> String {
-    let configuration = format!("{:#}", json!({"role": "plan", "config": guest(&loaded.typed)}));
+    let config = guest(&loaded.typed);
+    let configuration = if options.module.is_empty() {
+        json!({"role": "plan", "config": config})
+    } else {
+        json!({"role": "plan", "module": options.module, "config": config})
+    };
+    let configuration = format!("{configuration:#}");
     let indented: String = configuration.lines().map(|line| format!("          {line}\n")).collect();
-    fill(PLAN, &[("wasm", &quote(&options.wasm.to_string_lossy())), ("configuration", &indented)])
+    stamped(PLAN, &[("wasm", &quote(&options.wasm.to_string_lossy())), ("configuration", &indented)])
 }
 
 /// A subscription to a file. Envoy looks for renames in the directory, which is also how a mounted secret changes.

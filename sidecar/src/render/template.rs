@@ -3,6 +3,8 @@
 //! Decision: the rendered files are meant to be read, so their comments and layout stand in `templates/` as they come
 //! out. Rejected: serialising structs, which loses comments, and a template engine for what is one loop.
 
+use sha2::{Digest as _, Sha256};
+
 /// The template with its placeholders replaced. Values are put in as they are: whoever brings one quotes it.
 ///
 /// A line that holds nothing but a placeholder goes if its value is empty.
@@ -29,6 +31,14 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     out
 }
 
+/// The same for a file of a subscription: `{{version}}` becomes a digest of the rest.
+pub(super) fn stamped(template: &str, values: &[(&str, &str)]) -> String {
+    let digest = Sha256::digest(fill(template, values));
+    let version: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let version = quote(&version);
+    fill(template, &[values, &[("version", &version)]].concat())
+}
+
 /// Any text as a YAML scalar: a JSON string is one.
 pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -36,11 +46,19 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{fill, quote};
+    use super::{fill, quote, stamped};
 
     #[test]
     fn values_are_not_filled_again() {
         assert_eq!(fill("a: {{a}}, b: {x: {{b}}}\n", &[("a", "{{b}}"), ("b", "1")]), "a: {{b}}, b: {x: 1}\n");
+    }
+
+    #[test]
+    fn a_stamp_tells_contents_apart() {
+        let stamp = |value| stamped("v: {{version}}\na: {{a}}\n", &[("a", value)]);
+        assert!(stamp("1").starts_with("v: \"") && stamp("1").ends_with("\"\na: 1\n"), "{}", stamp("1"));
+        assert_eq!(stamp("1"), stamp("1"));
+        assert_ne!(stamp("1").lines().next(), stamp("2").lines().next());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Does not: touch the store, so a slow or full disk never delays an admission.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sidecar_api::v1::admit_response::Verdict;
@@ -11,25 +12,43 @@ use tonic::Status;
 
 use super::keys::{Digest, Keys};
 
-/// What every answer is made of.
+/// What every answer is made of. Replaced as a whole, so that no answer is half old.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Admission(RwLock<Arc<Records>>);
+
+#[derive(Debug)]
+struct Records {
     keys: Keys,
     ttl_ms: u32,
     generation: u64,
+}
+
+impl Records {
+    fn new(keys: Keys, ttl: Duration, generation: u64) -> Arc<Self> {
+        Arc::new(Self { keys, ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX), generation })
+    }
 }
 
 impl Admission {
     /// `ttl`: how long an answer may be kept.
     #[must_use]
     pub fn new(keys: Keys, ttl: Duration, generation: u64) -> Self {
-        Self { keys, ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX), generation }
+        Self(RwLock::new(Records::new(keys, ttl, generation)))
+    }
+
+    /// Takes other records; `generation` tells filters that theirs are old.
+    pub fn replace(&self, keys: Keys, ttl: Duration, generation: u64) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Records::new(keys, ttl, generation);
+    }
+
+    fn records(&self) -> Arc<Records> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Grows whenever any key record changes.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.records().generation
     }
 
     /// Answers one question.
@@ -37,7 +56,9 @@ impl Admission {
     /// # Errors
     /// It asks for nothing, its digest is none, or the system has no random bytes.
     pub fn answer(&self, request: &AdmitRequest) -> Result<AdmitResponse, Status> {
-        let mut answer = AdmitResponse { ttl_ms: self.ttl_ms, generation: self.generation, ..AdmitResponse::default() };
+        let records = self.records();
+        let mut answer =
+            AdmitResponse { ttl_ms: records.ttl_ms, generation: records.generation, ..AdmitResponse::default() };
         if request.hello {
             answer.vm_nonce = nonce()?;
         }
@@ -47,7 +68,7 @@ impl Admission {
         }
         let digest = Digest::try_from(request.key_sha256.as_slice())
             .map_err(|_| Status::invalid_argument(format!("key_sha256 is not {DIGEST_LEN} bytes long")))?;
-        match self.keys.get(&digest) {
+        match records.keys.get(&digest) {
             None => answer.set_verdict(Verdict::UnknownKey),
             Some(key) if key.disabled => answer.set_verdict(Verdict::Disabled),
             Some(key) => {

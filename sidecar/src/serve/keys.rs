@@ -1,6 +1,6 @@
 //! Virtual keys by the digest of their secret.
 //!
-//! Does not: keep, compare or log a secret. A secret is read once at the start, digested and dropped.
+//! Does not: keep, compare or log a secret. A secret is digested and dropped when it has been read.
 //!
 //! Decision: look-up by SHA-256 in a hash map, not in constant time. A caller cannot choose the digest of a guess, so
 //! how far a comparison gets says nothing about a neighbouring key. Rejected: constant-time comparison with every key,

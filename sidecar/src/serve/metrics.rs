@@ -5,7 +5,7 @@
 //! start anew, as Prometheus expects of any counter.
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::ledger::{OUTCOMES, Recorded, TOKENS, Totals};
 
@@ -26,9 +26,12 @@ pub struct Metrics {
     cooldowns: IntCounterVec,
     dropped: IntCounterVec,
     skipped: IntCounterVec,
+    failures: IntCounterVec,
     settlements: IntCounter,
     duplicates: IntCounter,
     admits: IntCounterVec,
+    reloads: IntCounterVec,
+    running: IntGauge,
     duration: HistogramVec,
     first_byte: HistogramVec,
     first_content: HistogramVec,
@@ -87,6 +90,11 @@ impl Metrics {
                 "Events of the provider's streams that nobody could read.",
                 &["provider"],
             )?,
+            failures: counter(
+                "attache_failures_total",
+                "Tries at the provider that failed, by the kind of failure.",
+                &["provider", "disposition"],
+            )?,
             settlements: registered(
                 &registry,
                 IntCounter::new("attache_settlements_total", "Settlements recorded, each once.")?,
@@ -99,6 +107,15 @@ impl Metrics {
                 )?,
             )?,
             admits: counter("attache_admits_total", "Answers to Admit by verdict.", &["verdict"])?,
+            reloads: counter(
+                "attache_config_reloads_total",
+                "Changes to the configuration or a secret of it by result: applied, refused, or failed to be put into place.",
+                &["result"],
+            )?,
+            running: registered(
+                &registry,
+                IntGauge::new("attache_config_hash", "Which configuration runs: 48 bits of the SHA-256 of its text.")?,
+            )?,
             duration: time("attache_request_duration_seconds", "From a request's arrival to its end.")?,
             first_byte: time("attache_first_byte_seconds", "From a request's arrival to the first byte back.")?,
             first_content: time(
@@ -118,6 +135,16 @@ impl Metrics {
     /// One answer to Admit.
     pub fn admit(&self, verdict: &str) {
         bump(&self.admits, &[verdict], 1);
+    }
+
+    /// One change to the configuration.
+    pub fn reload(&self, result: &str) {
+        bump(&self.reloads, &[result], 1);
+    }
+
+    /// The configuration that runs.
+    pub fn running(&self, hash: u64) {
+        self.running.set(i64::try_from(hash).unwrap_or_default());
     }
 
     /// What a commit added.
@@ -156,6 +183,9 @@ impl Metrics {
         }
         for ((provider, field), dropped) in &totals.dropped {
             bump(&self.dropped, &[provider, field], *dropped);
+        }
+        for ((provider, disposition), failures) in &totals.failures {
+            bump(&self.failures, &[provider, disposition], *failures);
         }
     }
 
@@ -224,6 +254,7 @@ mod tests {
         totals.usage.insert(UsageLabels { key: "dev".to_owned(), ..place }, sums);
         totals.failovers.insert(("openai".to_owned(), "anthropic".to_owned()), 1);
         totals.dropped.insert(("openai".to_owned(), "top_k".to_owned()), 5);
+        totals.failures.insert(("openai".to_owned(), "rate_limited".to_owned()), 4);
         let timing = Timing {
             model: "gpt-4.1".to_owned(),
             duration: 0.2,
@@ -239,6 +270,8 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.record(&recorded());
         metrics.admit("admitted");
+        metrics.reload("applied");
+        metrics.running((1 << 48) - 1);
         let text = metrics.text().unwrap();
         for line in [
             r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx",team="search"} 2"#,
@@ -250,9 +283,12 @@ mod tests {
             r#"attache_cooldowns_total{provider="openai"} 6"#,
             r#"attache_dropped_fields_total{field="top_k",provider="openai"} 5"#,
             r#"attache_stream_events_skipped_total{provider="openai"} 2"#,
+            r#"attache_failures_total{disposition="rate_limited",provider="openai"} 4"#,
             "attache_settlements_total 2",
             "attache_settlements_duplicate_total 3",
             r#"attache_admits_total{verdict="admitted"} 1"#,
+            r#"attache_config_reloads_total{result="applied"} 1"#,
+            "attache_config_hash 281474976710655",
             r#"attache_request_duration_seconds_bucket{model="gpt-4.1",le="0.25"} 1"#,
             r#"attache_first_byte_seconds_bucket{model="gpt-4.1",le="0.025"} 0"#,
             r#"attache_first_byte_seconds_count{model="gpt-4.1"} 1"#,

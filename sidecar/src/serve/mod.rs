@@ -22,35 +22,99 @@ use anyhow::Context;
 use engine::config::Loaded;
 use engine::config::snapshot::{Address, Names};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::admit::Admission;
-use self::keys::Keys;
+use self::keys::{InvalidKeys, Keys};
 use self::ledger::Ledger;
 use self::ledger::sqlite::Sqlite;
 use self::ledger::tally::{self, Labels};
-use self::ledger::writer::Writer;
+use self::ledger::writer::{Handle, Writer};
 use self::metrics::Metrics;
 use self::server::{Listener, Service};
+use crate::push::Follower;
+use crate::push::source::{Config, Source};
 use crate::read;
+use crate::render::push::Directory;
 
 /// How long calls in flight may take to finish after shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves until `shutdown`, then finishes what is in flight.
+/// Serves until `shutdown`, then finishes what is in flight. Meanwhile it follows the file, and with a `directory` brings
+/// each change to the Envoy that watches it.
 ///
 /// # Errors
 /// It cannot start, or a part of it ended on its own.
-pub async fn run(loaded: Loaded, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run(
+    (source, config): (Source, Config),
+    directory: Option<Directory>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     logs::init();
-    let mut server = Server::start(&loaded).await?;
+    let mut server = Server::start(&config.loaded).await?;
+    let (sidecar, metrics) = (server.reloader(), Arc::clone(&server.metrics));
+    let follow = async {
+        match Follower::start((source, config), directory, Some(sidecar), metrics).await {
+            Ok(follower) => match follower.run().await {},
+            Err(error) => Err(error),
+        }
+    };
+    // On a thread of its own: files are synced there, and a slow disk would hold up a worker and the connections on it.
+    let (stop, stopped) = oneshot::channel::<()>();
+    let handle = tokio::runtime::Handle::current();
+    let mut following = tokio::task::spawn_blocking(move || {
+        handle.block_on(async {
+            tokio::select! {
+                ended = follow => ended,
+                _ = stopped => Ok(()),
+            }
+        })
+    });
     let ended = tokio::select! {
         () = shutdown => Ok(()),
         ended = server.ended() => ended,
+        ended = &mut following => {
+            server.stop().await;
+            return ended?;
+        }
     };
+    drop(stop);
+    let followed = following.await?;
     server.stop().await;
-    ended
+    ended.and(followed)
+}
+
+/// Way to give a running sidecar other keys.
+#[derive(Debug)]
+pub struct Reloader {
+    admission: Arc<Admission>,
+    ledger: Handle,
+}
+
+impl Reloader {
+    /// Can its keys be taken?
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self, config: &Config) -> Result<(), InvalidKeys> {
+        keys(config).map(|_| ())
+    }
+
+    /// Takes its keys, and tells the filters by the generation.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or the store gives no generation.
+    pub async fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let keys = keys(config)?;
+        let generation = self.ledger.reload(names(&config.loaded)).await?;
+        self.admission.replace(keys, config.loaded.snapshot.sidecar.key_ttl, generation);
+        Ok(())
+    }
+}
+
+fn keys(config: &Config) -> Result<Keys, InvalidKeys> {
+    Keys::resolve(&config.loaded.virtual_keys, |reference| config.secret(reference))
 }
 
 /// A running sidecar.
@@ -61,6 +125,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     tasks: JoinSet<anyhow::Result<()>>,
     writer: Writer,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -78,21 +144,22 @@ impl Server {
         let listener = Listener::bind(&settings.address).await.context("sidecar.address")?;
         let (grpc, admin) = (listener.address()?, pages.local_addr()?);
 
-        let mut store = Sqlite::open(Path::new(&settings.store), labels(loaded))
+        let mut store = Sqlite::open(Path::new(&settings.store), Labels::new(names(loaded)))
             .with_context(|| format!("sidecar.store {}", settings.store))?;
         let metrics = Arc::new(Metrics::new()?);
         metrics.add(&store.totals()?);
-        let admission = Admission::new(keys, settings.key_ttl, store.next_generation()?);
+        let admission = Arc::new(Admission::new(keys, settings.key_ttl, store.next_generation()?));
         let writer = Writer::start(store, Arc::clone(&metrics))?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let service = Service { admission, ledger: writer.handle(), metrics: Arc::clone(&metrics) };
+        let (ledger, answers) = (writer.handle(), Arc::clone(&admission));
+        let service = Service { admission: answers, ledger, metrics: Arc::clone(&metrics) };
         tasks.spawn(listener.serve(service, until(stopped.clone())));
-        let router = admin::router(admin::Admin { metrics, ledger: writer.handle() });
+        let router = admin::router(admin::Admin { metrics: Arc::clone(&metrics), ledger: writer.handle() });
         tasks.spawn(async move { Ok(axum::serve(pages, router).with_graceful_shutdown(until(stopped)).await?) });
         tracing::info!(address = ?grpc, %admin, store = settings.store, keys = known, "serving");
-        Ok(Self { grpc, admin, stop, tasks, writer })
+        Ok(Self { grpc, admin, stop, tasks, writer, admission, metrics })
     }
 
     /// Where Admit and Settle are.
@@ -105,6 +172,12 @@ impl Server {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// A way to give it other keys. It stops once this is gone.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader { admission: Arc::clone(&self.admission), ledger: self.writer.handle() }
     }
 
     /// Waits for a part that ends on its own, which none should.
@@ -144,7 +217,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Every name of the configuration is a label; a pattern is none.
-fn labels(loaded: &Loaded) -> Labels {
+fn names(loaded: &Loaded) -> tally::Names {
     let snapshot = &loaded.snapshot;
     let served = snapshot.models.iter().flat_map(|model| {
         std::iter::once(model.name.clone()).chain(model.candidates.iter().map(|candidate| candidate.model.clone()))
@@ -156,11 +229,11 @@ fn labels(loaded: &Loaded) -> Labels {
         };
         asked.into_iter().chain(key.candidates.iter().flat_map(|candidate| candidate.models.clone()))
     });
-    Labels::new(tally::Names {
+    tally::Names {
         keys: loaded.virtual_keys.iter().map(|key| key.name.clone()).collect(),
         teams: loaded.virtual_keys.iter().filter_map(|key| key.team.clone()).collect(),
         models: served.chain(of_keys).filter(|name| !name.ends_with('*')).collect(),
         providers: snapshot.providers.iter().map(|provider| provider.name.clone()).collect(),
         dialects: wire::format::INBOUND.iter().map(|dialect| dialect.name().to_owned()).collect(),
-    })
+    }
 }

@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Service {
     /// Answers Admit.
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     /// Takes settlements.
     pub ledger: Handle,
     /// Counts answers.

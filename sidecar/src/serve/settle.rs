@@ -33,7 +33,8 @@ fn shorten(it: &mut Settlement) {
     let own = [&mut it.key, &mut it.asked_model, &mut it.dialect, &mut it.team, &mut it.customer, &mut it.operation];
     let tries = it.tries.iter_mut().flat_map(|attempt| {
         attempt.dropped.truncate(LONGEST_LIST);
-        [&mut attempt.provider, &mut attempt.key, &mut attempt.model].into_iter().chain(&mut attempt.dropped)
+        let own = [&mut attempt.provider, &mut attempt.key, &mut attempt.model, &mut attempt.disposition];
+        own.into_iter().chain(&mut attempt.dropped)
     });
     for text in own.into_iter().chain(tries) {
         text.truncate(text.floor_char_boundary(LONGEST));

@@ -44,9 +44,10 @@ providers:
     keys: [{ name: main, secret: "env:KEY", models: ["*"] }]
 models: { chat: { candidates: [{ provider: openai, model: x }] } }
 virtual_keys: [{ name: prod, secret: "env:VK", models: ["*"], candidates: [{ provider: openai, models: [x] }] }]
-retry: {}
+retry: { rest: {} }
 limits: {}
 timeouts: {}
+hold: {}
 sidecar: {}
 routing: {}
 "#;
@@ -100,6 +101,10 @@ const BEYOND: &[&str] = &[
     "a name of its own",
     "a secret of its own",
     "at least one above 0",
+    "less than hold.max",
+    "no less than the first rest",
+    "at least one of status, code and message",
+    "no rest: whoever sends such a request",
     // A list of names in any case.
     "a header that is not the gateway's own",
 ];

@@ -6,6 +6,8 @@ use engine::config::Loaded;
 use engine::config::snapshot::Address;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
+use sidecar::push::Follower;
+use sidecar::push::source::{Config, Needs, Source};
 use sidecar::serve::Server;
 use sidecar_api::v1::sidecar_client::SidecarClient;
 use sidecar_api::v1::r#try::Outcome;
@@ -32,15 +34,23 @@ impl Place {
         self.0.path().join("attache.db")
     }
 
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.path().join("attache.yaml")
+    }
+
     /// Writes the configuration, says where.
     pub(crate) fn config(&self) -> PathBuf {
-        let file = self.0.path().join("attache.yaml");
+        let file = self.file();
         std::fs::write(&file, self.yaml()).unwrap();
         file
     }
 
     pub(crate) fn loaded(&self) -> Loaded {
         sidecar::read::file(&self.config()).unwrap()
+    }
+
+    pub(crate) fn read(&self) -> (Source, Config) {
+        Follower::read(self.config(), Needs { providers: false, virtual_keys: true }).unwrap()
     }
 
     fn yaml(&self) -> String {

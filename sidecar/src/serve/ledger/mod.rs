@@ -83,6 +83,8 @@ pub struct Totals {
     pub failovers: BTreeMap<(String, String), u64>,
     /// Members of requests that were not carried over: (provider, field).
     pub dropped: BTreeMap<(String, String), u64>,
+    /// Tries that failed: (provider, disposition).
+    pub failures: BTreeMap<(String, String), u64>,
 }
 
 /// What requests are counted by.
@@ -160,6 +162,9 @@ pub trait Ledger: Send + 'static {
     /// # Errors
     /// Why it cannot be made durable.
     fn next_generation(&mut self) -> Result<u64, LedgerError>;
+
+    /// The configuration has changed: its names are labels from now on. Those of the former one stay.
+    fn relabel(&mut self, names: tally::Names);
 
     /// Writes something harmless, to learn whether the store can.
     ///

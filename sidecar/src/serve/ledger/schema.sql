@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS attempt (
     dropped TEXT NOT NULL,
     skipped_events INTEGER NOT NULL,
     cooled INTEGER NOT NULL,
+    disposition TEXT NOT NULL,
     PRIMARY KEY (settlement, position)
 ) WITHOUT ROWID;
 
@@ -86,6 +87,13 @@ CREATE TABLE IF NOT EXISTS dropped_count (
     field TEXT NOT NULL,
     dropped INTEGER NOT NULL,
     PRIMARY KEY (provider, field)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS failure_count (
+    provider TEXT NOT NULL,
+    disposition TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    PRIMARY KEY (provider, disposition)
 ) WITHOUT ROWID;
 
 -- Single numbers: generation of key records, time of the last probe.

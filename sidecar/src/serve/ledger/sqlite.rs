@@ -22,7 +22,7 @@ pub const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How long a commit waits for somebody else's lock on the file before it fails and the settlements are sent again.
 const BUSY: Duration = Duration::from_secs(1);
 /// Shape of the file; an older one is brought up, a newer one is refused.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// An open file.
 #[derive(Debug)]
@@ -50,6 +50,9 @@ impl Sqlite {
         }
         if version == 1 {
             transaction.execute_batch(include_str!("from_1.sql"))?;
+        }
+        if (1..=2).contains(&version) {
+            transaction.execute_batch(include_str!("from_2.sql"))?;
         }
         transaction.execute_batch(include_str!("schema.sql"))?;
         if version == 1 {
@@ -128,6 +131,7 @@ impl Ledger for Sqlite {
         let pairs = [
             (&mut totals.failovers, "SELECT from_provider, to_provider, failovers FROM failover_count"),
             (&mut totals.dropped, "SELECT provider, field, dropped FROM dropped_count"),
+            (&mut totals.failures, "SELECT provider, disposition, failures FROM failure_count"),
         ];
         for (sums, select) in pairs {
             let mut query = self.connection.prepare(select)?;
@@ -144,6 +148,10 @@ impl Ledger for Sqlite {
         let next = "INSERT INTO meta (name, value) VALUES ('generation', unixepoch()) \
                     ON CONFLICT (name) DO UPDATE SET value = max(value + 1, unixepoch()) RETURNING value";
         Ok(self.connection.query_row(next, [], |row| count(row, 0))?)
+    }
+
+    fn relabel(&mut self, names: tally::Names) {
+        self.labels.add(names);
     }
 
     fn probe(&mut self) -> Result<(), LedgerError> {
@@ -199,8 +207,8 @@ fn insert_try(transaction: &Transaction<'_>, settlement: i64, position: i64, it:
         .prepare_cached(
             "INSERT INTO attempt (settlement, position, provider, provider_key, model, status, outcome, billed, \
              duration_micros, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, \
-             estimated, dropped, skipped_events, cooled) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             estimated, dropped, skipped_events, cooled, disposition) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             settlement,
@@ -221,6 +229,7 @@ fn insert_try(transaction: &Transaction<'_>, settlement: i64, position: i64, it:
             it.dropped.join(","),
             int(it.skipped_events),
             it.cooled,
+            it.disposition,
         ])?;
     Ok(())
 }
@@ -279,6 +288,11 @@ fn add_totals(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::Resul
             &totals.dropped,
             "INSERT INTO dropped_count VALUES (?1, ?2, ?3) \
              ON CONFLICT DO UPDATE SET dropped = dropped + excluded.dropped",
+        ),
+        (
+            &totals.failures,
+            "INSERT INTO failure_count VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET failures = failures + excluded.failures",
         ),
     ];
     for (sums, insert) in pairs {

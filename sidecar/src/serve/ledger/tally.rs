@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 
+use engine::exchange::Disposition;
 use sidecar_api::v1::{Settlement, Try, Usage};
 
 use super::{OUTCOMES, Recorded, RequestLabels, Sums, Timing, Totals, UsageLabels};
@@ -58,6 +59,15 @@ impl Labels {
             providers: Bounded::new(names.providers),
             dialects: Bounded::new(names.dialects),
         }
+    }
+
+    /// Names of another configuration. They take no place of names that came by themselves.
+    pub fn add(&mut self, names: Names) {
+        self.keys.names.extend(names.keys);
+        self.teams.names.extend(names.teams);
+        self.models.names.extend(names.models);
+        self.providers.names.extend(names.providers);
+        self.dialects.names.extend(names.dialects);
     }
 
     /// Names that have a label already, e.g. before a restart, keep it.
@@ -123,6 +133,10 @@ pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement
             // A label of the closed list is its own label; all else is folded into it.
             let dropped = (place.provider.clone(), wire::format::label(field).to_owned());
             *recorded.totals.dropped.entry(dropped).or_default() += 1;
+        }
+        if !attempt.disposition.is_empty() {
+            let word = Disposition::of_word(&attempt.disposition).map_or(OTHER, Disposition::word);
+            *recorded.totals.failures.entry((place.provider.clone(), word.to_owned())).or_default() += 1;
         }
         if let Some(from) = previous.replace(attempt.provider.clone())
             && from != attempt.provider

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::tally::Names;
 use super::{Entry, Ledger, LedgerError};
 use crate::serve::metrics::Metrics;
 
@@ -20,9 +21,16 @@ const GROUP: usize = 256;
 /// Callers that may wait for the thread; more wait for a place.
 const QUEUE: usize = 64;
 
-/// Settlements of one call; without any it is a probe.
 #[derive(Debug)]
-struct Job {
+enum Job {
+    /// Settlements of one call; without any it is a probe.
+    Settle(Settle),
+    /// Another configuration has these names; wants the next generation.
+    Reload(Names, oneshot::Sender<Result<u64, LedgerError>>),
+}
+
+#[derive(Debug)]
+struct Settle {
     entries: Vec<Entry>,
     done: oneshot::Sender<Result<(), LedgerError>>,
 }
@@ -80,7 +88,17 @@ impl Handle {
     /// Nothing was recorded, as far as anybody knows.
     pub async fn settle(&self, entries: Vec<Entry>) -> Result<(), LedgerError> {
         let (done, answer) = oneshot::channel();
-        self.jobs.send(Job { entries, done }).await.map_err(|_| closed())?;
+        self.jobs.send(Job::Settle(Settle { entries, done })).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Takes the names of another configuration for labels, and gives the generation of its keys.
+    ///
+    /// # Errors
+    /// The store gives none.
+    pub async fn reload(&self, names: Names) -> Result<u64, LedgerError> {
+        let (done, answer) = oneshot::channel();
+        self.jobs.send(Job::Reload(names, done)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -98,14 +116,30 @@ fn closed() -> LedgerError {
 }
 
 fn run(mut ledger: impl Ledger, metrics: &Metrics, mut queue: mpsc::Receiver<Job>) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut entries = first.entries;
-        let mut waiting = vec![first.done];
+    let mut left = None;
+    while let Some(job) = left.take().or_else(|| queue.blocking_recv()) {
+        let Settle { mut entries, done } = match job {
+            Job::Settle(first) => first,
+            Job::Reload(names, done) => {
+                ledger.relabel(names);
+                let _gone = done.send(ledger.next_generation());
+                continue;
+            }
+        };
+        let mut waiting = vec![done];
         while entries.len() < GROUP
             && let Ok(next) = queue.try_recv()
         {
-            entries.extend(next.entries);
-            waiting.push(next.done);
+            match next {
+                Job::Settle(next) => {
+                    entries.extend(next.entries);
+                    waiting.push(next.done);
+                }
+                Job::Reload(..) => {
+                    left = Some(next);
+                    break;
+                }
+            }
         }
         let result = commit(&mut ledger, metrics, &entries, &waiting);
         if let Err(error) = &result {
@@ -157,6 +191,9 @@ mod tests {
         }
         fn next_generation(&mut self) -> Result<u64, LedgerError> {
             Ok(1)
+        }
+        fn relabel(&mut self, names: Names) {
+            self.groups.lock().unwrap().push(names.keys.len() + 1000);
         }
         fn probe(&mut self) -> Result<(), LedgerError> {
             self.groups.lock().unwrap().push(0);
@@ -214,6 +251,26 @@ mod tests {
         stage.script.send(Ok(())).unwrap();
         assert_eq!((second.await.unwrap(), third.await.unwrap()), (Ok(()), Ok(())));
         assert_eq!(*stage.groups.lock().unwrap(), [1, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_reload_waits_its_turn_and_holds_nobody_up() {
+        let stage = stage();
+        let handle = stage.writer.handle();
+        let first = occupy(&stage).await;
+        let second = queue(&handle, 2).await;
+        let (before, other) = (handle.jobs.capacity(), handle.clone());
+        let reload = tokio::spawn(async move { other.reload(Names::default()).await });
+        while handle.jobs.capacity() == before {
+            tokio::task::yield_now().await;
+        }
+        let third = queue(&handle, 3).await;
+        (0..3).for_each(|_| stage.script.send(Ok(())).unwrap());
+        for call in [first, second, third] {
+            call.await.unwrap().unwrap();
+        }
+        assert_eq!(reload.await.unwrap(), Ok(1));
+        assert_eq!(*stage.groups.lock().unwrap(), [1, 2, 1000, 3]);
     }
 
     #[tokio::test]

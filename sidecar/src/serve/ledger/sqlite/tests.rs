@@ -24,6 +24,7 @@ fn entry(counter: u64) -> Entry {
         dropped: vec!["top_k".to_owned()],
         skipped_events: 1,
         cooled: true,
+        disposition: if outcome == Outcome::Ok { String::new() } else { "transient".to_owned() },
         ..Try::default()
     };
     let settlement = Settlement {
@@ -47,6 +48,8 @@ fn what_a_commit_returns_is_what_the_store_grew_by() {
     assert_eq!(ledger.totals().unwrap(), first.totals);
     assert_eq!(first.totals.failovers.values().sum::<u64>(), 2);
     assert_eq!(first.totals.dropped.values().sum::<u64>(), 4);
+    let failures = [(("anthropic".to_owned(), "transient".to_owned()), 2)];
+    assert_eq!(first.totals.failures.clone().into_iter().collect::<Vec<_>>(), failures);
     let second = ledger.record(&[entry(3)]).unwrap();
     assert_eq!(second.totals.requests.values().sum::<u64>(), 1);
     assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 3);
@@ -168,6 +171,7 @@ fn a_file_of_version_1_is_brought_up_and_forgets_nothing() {
         ledger.connection.query_row(&select, [], |row| row.get::<_, String>(0)).unwrap()
     };
     assert_eq!((row("operation"), row("provider_key"), row("dropped")), ("chat".into(), "k1".into(), String::new()));
+    assert_eq!(row("disposition"), "", "nobody asked then");
     ledger.record(&[entry(1)]).unwrap();
     drop(ledger);
     assert_eq!(open(&dir).settlements().unwrap(), 2, "and stays as it is when it is opened again");

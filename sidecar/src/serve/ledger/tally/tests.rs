@@ -151,3 +151,13 @@ fn a_loss_is_counted_by_provider_and_never_under_a_name_of_its_own() {
     let sums = sums(&recorded, "anthropic", "claude");
     assert_eq!((sums.cooldowns, sums.skipped_events), (1, 3));
 }
+
+#[test]
+fn failures_are_counted_by_a_closed_list() {
+    let mut recorded = Recorded::default();
+    let failed = |word: &str| Try { disposition: word.to_owned(), ..attempt("openai", "gpt-4.1", Outcome::Error, 0) };
+    let tries = vec![failed("hard_down"), failed("made-up"), failed("hard_down"), failed("")];
+    add(&mut labels(), &mut recorded, &settlement("gpt-4.1", 401, tries));
+    let failures: Vec<_> = recorded.totals.failures.iter().map(|((p, d), n)| (p.as_str(), d.as_str(), *n)).collect();
+    assert_eq!(failures, [("openai", "hard_down", 2), ("openai", OTHER, 1)]);
+}
