@@ -1,7 +1,8 @@
-//! `bench`: CPU that one request costs Envoy, against the same Envoy without us.
+//! `bench`: what one request costs Envoy, and how long its client waits, against the same Envoy without us.
 //!
-//! Does not: measure throughput or latency: load, providers and Envoy share the machine's cores, so those would be
-//! numbers about the machine. CPU time of the Envoy process alone is what the module adds to.
+//! Does not: measure throughput: load, providers and Envoy share the machine's cores, so that would be a number about the
+//! machine. CPU time of the Envoy process alone is what the module adds to. Waits are told as differences to a bare Envoy
+//! that served the same load a moment before.
 //!
 //! Decision: all variants run at once and take turns, A B C A B C, so that a machine whose clock drifts slows all of
 //! them, and what is reported are ratios within one turn. Rejected: one variant after the other.
@@ -14,26 +15,35 @@ mod variant;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use tests::client::{Call, Dialect};
-use tests::mock::{HostSpec, Mock};
+use tests::mock::{Fault, HostSpec, Mock};
 
 use report::Row;
 use variant::{ANTHROPIC, OPENAI, Variant, Variants};
 
 #[derive(Debug, Parser)]
-#[command(name = "bench", about = "CPU per request of Envoy: bare, with both roles as no-ops, and whole")]
+#[command(name = "bench", about = "CPU and latency of a request: bare Envoy, both roles as no-ops, and whole")]
 struct Args {
     /// Requests of each variant in each turn.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 2000)]
     requests: usize,
     /// Turns.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Connections.
+    /// Connections while CPU is counted; waits are taken on one.
     #[arg(long, default_value_t = 8)]
     clients: usize,
+    /// Only the cases whose name contains this.
+    #[arg(long, default_value = "")]
+    case: String,
+    /// Another build of attache.wasm, to take turns with the built one.
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// A table of instructions, as the program `instructions` prints it, to be put into the results.
+    #[arg(long)]
+    instructions: Option<PathBuf>,
     /// Folder for the results.
     #[arg(long, default_value = "bench/results")]
     results: PathBuf,
@@ -62,25 +72,39 @@ fn main() -> Result<()> {
 }
 
 async fn run(args: &Args, mock: &Mock) -> Result<()> {
-    let variants = Variants::start(mock).await?;
+    let variants = Variants::start(mock, args.against.clone()).await?;
     let mut rows = Vec::new();
-    for case in CASES {
+    let mut sent = 0;
+    for case in CASES.iter().filter(|case| case.name.contains(&args.case)) {
+        for host in [OPENAI, ANTHROPIC] {
+            mock.host(host).clear();
+            if case.stream {
+                // One event a piece, as providers send them; otherwise the mock cuts into odd crumbs.
+                mock.host(host).fault(Fault::Drip { ms: 0 }.always());
+            }
+        }
+        // A stream takes as long as its events: about thirty, a millisecond apart.
+        let requests = if case.stream { args.requests / 8 } else { args.requests };
         for variant in variants.of(case.translated) {
             // Pools, caches and the compiler's tiers settle first.
-            load::run(variant, &call(&case, variant), args.clients, args.requests / 3).await?;
+            load::run(variant, &call(case, variant), args.clients, requests / 2).await?;
         }
         let mut row = Row::new(case.name);
         for _ in 0..args.rounds {
             for variant in variants.of(case.translated) {
-                let cost = load::run(variant, &call(&case, variant), args.clients, args.requests).await?;
-                row.push(variant.name, cost);
+                let busy = load::run(variant, &call(case, variant), args.clients, requests).await?;
+                let alone = load::run(variant, &call(case, variant), 1, requests / 4).await?;
+                row.push(variant.name, busy.cpu, &alone.waits);
                 // The mock keeps what it receives.
                 mock.journal().clear();
             }
         }
-        println!("{}", row.line());
+        sent += requests / 2 + args.rounds * (requests + requests / 4);
+        println!("{}\n{}", row.cpu(), row.waits());
         rows.push(row);
     }
+    let settled = variants.settled(u64::try_from(sent)?).await?;
+    ensure!(settled == u64::try_from(sent)?, "{sent} requests were answered and {settled} settled");
     let path = report::write(&args.results, &rows, args)?;
     println!("bench: ok {}", path.display());
     Ok(())

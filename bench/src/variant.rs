@@ -1,15 +1,17 @@
-//! The three Envoys that take turns.
+//! The Envoys that take turns.
 //!
 //! - `bare`: a listener, a route and a cluster; what any Envoy does.
 //! - `no-op`: the whole rendered wiring, but both roles of the module do nothing.
 //! - `whole`: as rendered, with its sidecar.
+//! - `other`: the same with another build of the module, if one is named.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tests::client::{Call, Client};
+use tests::ledger::Ledger;
 use tests::mock::Mock;
 use tests::process::Process;
 use tests::stack::{Stack, StackOptions, envoy_binary};
@@ -43,28 +45,42 @@ pub(crate) struct Variant {
 /// All of them, running: the baselines once for each provider.
 #[derive(Debug)]
 pub(crate) struct Variants {
-    whole: Variant,
+    /// With its stack, and the other build's.
+    whole: Vec<(Variant, Stack)>,
     first: [Variant; 2],
     second: [Variant; 2],
-    _stack: Stack,
     _others: Vec<Process>,
 }
 
 impl Variants {
-    pub(crate) async fn start(mock: &Mock) -> Result<Self> {
-        let stack = Stack::start(CONFIG, StackOptions { workers: 1, ..StackOptions::new(mock) }).await?;
-        let whole = Variant { name: "whole", listen: stack.listen(), envoy: stack.envoy_id(), plans: true };
+    pub(crate) async fn start(mock: &Mock, against: Option<PathBuf>) -> Result<Self> {
+        let mut whole = vec![whole("whole", None, mock).await?];
+        if against.is_some() {
+            whole.push(self::whole("other", against, mock).await?);
+        }
+        let (_, stack) = whole.first().context("no stack")?;
         let mut others = Vec::new();
-        let first = baselines(&stack, "first_k", mock.host(OPENAI).addr(), &mut others).await?;
-        let second = baselines(&stack, "second_k", mock.host(ANTHROPIC).addr(), &mut others).await?;
-        Ok(Self { whole, first, second, _stack: stack, _others: others })
+        let first = baselines(stack, "first_k", mock.host(OPENAI).addr(), &mut others).await?;
+        let second = baselines(stack, "second_k", mock.host(ANTHROPIC).addr(), &mut others).await?;
+        Ok(Self { whole, first, second, _others: others })
     }
 
-    /// The three that take turns when requests go to the first provider, or are translated for the second.
-    pub(crate) fn of(&self, translated: bool) -> [&Variant; 3] {
-        let [bare, idle] = if translated { &self.second } else { &self.first };
-        [bare, idle, &self.whole]
+    /// Those that take turns when requests go to the first provider, or are translated for the second.
+    pub(crate) fn of(&self, translated: bool) -> impl Iterator<Item = &Variant> {
+        let idle = if translated { &self.second } else { &self.first };
+        idle.iter().chain(self.whole.iter().map(|(variant, _)| variant))
     }
+
+    /// How many requests `whole` has settled, once they should be `expected`.
+    pub(crate) async fn settled(&self, expected: u64) -> Result<u64> {
+        let (_, stack) = self.whole.first().context("no stack")?;
+        Ledger::open(&stack.store())?.wait_for(expected).await
+    }
+}
+
+async fn whole(name: &'static str, wasm: Option<PathBuf>, mock: &Mock) -> Result<(Variant, Stack)> {
+    let stack = Stack::start(CONFIG, StackOptions { workers: 1, wasm, ..StackOptions::new(mock) }).await?;
+    Ok((Variant { name, listen: stack.listen(), envoy: stack.envoy_id(), plans: true }, stack))
 }
 
 /// Starts both baselines for one provider.
