@@ -25,7 +25,14 @@ fn an_envoy_that_has_other_work_takes_the_rendered_files_in() {
     let loaded = sidecar::read::file(&root().join("examples/failover/attache.yaml")).unwrap();
     let at = dir.join("attache");
     let (admin, ca) = (([127, 0, 0, 1], 9901).into(), "/etc/ssl/certs/ca-certificates.crt".into());
-    let options = render::Options { at: at.clone(), wasm: wasm().unwrap(), ca, admin, resolve: Vec::new() };
+    let options = render::Options {
+        at: at.clone(),
+        wasm: wasm().unwrap(),
+        module: String::new(),
+        ca,
+        admin,
+        resolve: Vec::new(),
+    };
     // The example's keys are references to the environment; a test may not set that, so it renders without.
     let keyless = engine::config::Loaded { snapshot: without_secrets(loaded.snapshot.clone()), ..loaded };
     render::envoy(&keyless, &options).unwrap().write(&at).unwrap();

@@ -5,6 +5,9 @@
 //! Decision: what is printed of a try comes from the sidecar's ledger and what is printed of an answer from the client,
 //! so the table shows two ends that know nothing of each other, and a demo that does not hold together fails.
 
+mod load;
+mod outage;
+mod screen;
 mod table;
 
 use std::collections::BTreeMap;
@@ -12,6 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::Parser as _;
 use tests::client::{Client, DIALECTS, Dialect};
 use tests::ledger::Ledger;
 use tests::mock::{Fault, HostSpec, Mock};
@@ -55,10 +59,32 @@ const SCENES: [Scene; 4] = [
     },
 ];
 
+#[derive(Debug, clap::Parser)]
+struct Args {
+    /// Leaves everything up at the end.
+    #[arg(long)]
+    keep: bool,
+    /// Another story than that of a provider's outage.
+    #[arg(long)]
+    story: Option<Story>,
+    #[command(flatten)]
+    scale: outage::Scale,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Story {
+    /// Live streams, and the plug is pulled on everything around them.
+    Outage,
+}
+
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let keep = std::env::args().any(|argument| argument == "--keep");
-    match run(keep).await {
+    let args = Args::parse();
+    let told = match args.story {
+        Some(Story::Outage) => outage::run(args.scale).await,
+        None => run(args.keep).await,
+    };
+    match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("demo: failed: {error:#}");

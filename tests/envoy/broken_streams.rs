@@ -3,7 +3,7 @@
 use tests::client::{Answer, Dialect};
 use tests::ledger::Outcome;
 use tests::mock::Fault;
-use tests::said::Said;
+use tests::said::{Said, events};
 
 use crate::world::{ANTHROPIC, ANTHROPIC_LANE, CASES, OPENAI_LANE, TWO_VENDORS, World};
 
@@ -23,6 +23,16 @@ async fn a_stream_that_breaks_off_never_looks_whole() {
                 assert_eq!(answer.status, 200, "{case:?} {fault:?}");
                 let text = answer.text();
                 assert!(is_not_whole(case.dialect, &answer), "{case:?} {fault:?} {}: {text}", lane.provider);
+                // Where the end comes in good order the module sees it, and says so.
+                let told = events(&answer.body()).unwrap_or_default().last().is_some_and(|(_, data)| {
+                    serde_json::from_str::<serde_json::Value>(data).is_ok_and(|data| data["error"].is_object())
+                });
+                assert_eq!(
+                    told,
+                    matches!(fault, Fault::CutShort { .. }),
+                    "{case:?} {fault:?} {}: {text}",
+                    lane.provider
+                );
             }
         }
     }

@@ -49,6 +49,15 @@ async fn a_cluster_without_hosts_is_not_retried() {
     assert_eq!((answer.status, world.mock.journal().records(None).len()), (503, 0), "{}", answer.text());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_limit_also_ends_an_answer_that_has_not_begun() {
+    let limits = "per_try_timeout: 300s\n          per_try_idle_timeout: 1s";
+    let world = world(&[("rds.yaml", "per_try_timeout: 300s", limits)]).await;
+    world.mock.host(ANTHROPIC).fault(Fault::Late { ms: 4000 }.always());
+    let answer = world.send(&Dialect::OpenAi.chat("anthropic/m", "hi", false)).await;
+    assert_eq!(answer.status, 504, "{}", answer.text());
+}
+
 /// The module answers 400 by itself where a body cannot be told to the provider whose turn it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_local_reply_of_an_upstream_filter_is_not_retried() {

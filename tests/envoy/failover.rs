@@ -5,7 +5,7 @@ use tests::client::Call;
 use tests::mock::vendor::Vendor;
 use tests::mock::{Fault, HostSpec};
 
-use crate::world::{ANTHROPIC_LANE, CASES, Case, Lane, OPENAI_LANE, World};
+use crate::world::{ANTHROPIC_LANE, CASES, Case, Lane, NO_RESTS, OPENAI_LANE, World};
 
 /// Every way a key travels: bearer, Anthropic's header, and two custom ones, one a format.
 const LANES: [Lane; 4] = [
@@ -67,7 +67,7 @@ impl Trouble {
 
 /// A model for each ordered pair, `FIRST-SECOND`, served by the first, then the second.
 async fn world(more: &str) -> World {
-    let mut yaml = format!("{PROVIDERS}{more}models:\n");
+    let mut yaml = format!("{PROVIDERS}{NO_RESTS}{more}models:\n");
     for (first, second) in pairs() {
         let candidate = |lane: Lane, priority| {
             format!("{{provider: {}, model: {}, priority: {priority}}}", lane.provider, model_of(lane))
@@ -227,7 +227,7 @@ async fn when_all_providers_fail_the_client_learns_it_in_its_own_dialect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tries_are_bounded_and_repeated_as_configured() {
     let yaml = format!(
-        "{PROVIDERS}retry: {{per_candidate: 2, max: 3}}\nmodels:\n  m: {{candidates: [{{provider: openai}}, \
+        "{PROVIDERS}retry: {{per_candidate: 2, max: 3, rest: {{failures: 0}}}}\nmodels:\n  m: {{candidates: [{{provider: openai}}, \
          {{provider: anthropic, priority: 1}}, {{provider: azure, priority: 2}}]}}\n"
     );
     let world = World::with(&LANES.map(|lane| HostSpec::tls(lane.host)), &yaml, |_| {}).await;

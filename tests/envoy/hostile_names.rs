@@ -123,6 +123,7 @@ providers:
   anthropic: {keys: [{name: k1, secret: "{{sk-ant}}", models: ["*"]}]}
 models:
   both: {candidates: [{provider: openai, model: gpt-4o}, {provider: anthropic, model: m, priority: 1}]}
+retry: {rest: {failures: 0}}
 "#;
     let world = World::with(&[OPENAI, ANTHROPIC].map(HostSpec::tls), yaml, |options| options.workers = 1).await;
     let calm = Calm::of(&world).await;

@@ -7,24 +7,31 @@
 //! which looks like passing.
 
 mod broken_streams;
+mod crowd;
 mod dialects;
+mod dispositions;
 mod doctor;
 mod envoys_own;
 mod failover;
 mod flood;
+mod hold;
 mod hostile;
 mod hostile_framing;
 mod hostile_names;
 mod keys;
+mod limits;
 mod local_replies;
 mod memory;
 mod metrics;
 mod order_in_time;
+mod outage;
 mod passthrough;
+mod push;
 mod recorded;
 mod secrets;
 mod settlement;
 mod sidecar_away;
 mod split;
 mod tools;
+mod upgrade;
 mod world;

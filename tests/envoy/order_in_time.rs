@@ -21,15 +21,16 @@ async fn one_stream(world: &World, lane: Lane, model: &str, dialect: Dialect) {
     let about = format!("{dialect:?} client, {} provider", lane.provider);
     let host = world.mock.host(lane.host);
     host.fault(Fault::Gate.always());
-    host.release(lane.vendor.preamble());
+    // Nothing is shown before there is content.
+    host.release(lane.vendor.preamble() + 1);
     let call = dialect.chat(&format!("{}/{model}", lane.provider), "in order", true);
     let mut live = world.client.open(&call).await.unwrap();
     assert_eq!(live.status, 200, "{about}");
     let pieces = pieces(&text(lane.host, model, "in order"));
     assert!(pieces.len() > 10);
     let (mut body, mut expected) = (Vec::new(), String::new());
-    for piece in &pieces {
-        host.release(1);
+    for (n, piece) in pieces.iter().enumerate() {
+        host.release(usize::from(n > 0));
         expected.push_str(piece);
         // The provider has sent this piece and is not allowed to send another: it must come through by itself.
         while text_so_far(dialect, &body) != expected {

@@ -92,6 +92,7 @@ async fn a_settlement_lists_every_try_and_what_it_used() {
             outcome,
             tokens,
             estimated: false,
+            disposition: if outcome == Outcome::Ok { String::new() } else { "transient".to_owned() },
         };
         let expected = [
             tried("openai", 503, Outcome::Error, (0, 0)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tests::client::{Answer, Call, Client, Dialect};
 use tests::ledger::Ledger;
@@ -19,6 +20,9 @@ providers:
   openai: {keys: [{name: k1, secret: "{{sk-openai}}", models: ["gpt-4o-mini", "gpt-4o"]}]}
   anthropic: {keys: [{name: k1, secret: "{{sk-ant}}", models: ["claude-3-5-haiku", "claude-sonnet-4"]}]}
 "#;
+
+/// For stories in which a provider fails again and again, and is to be asked all the same.
+pub(crate) const NO_RESTS: &str = "retry: {rest: {failures: 0}}\n";
 
 /// Everything a story needs. The stack goes first, so that it never meets a dead provider.
 pub(crate) struct World {
@@ -54,6 +58,16 @@ impl World {
     pub(crate) fn received(&self, host: &str, mark: &str) -> Vec<Arc<Record>> {
         let holds = |record: &Record| String::from_utf8_lossy(&record.body).contains(mark);
         self.mock.journal().records(Some(host)).into_iter().filter(|record| holds(record)).collect()
+    }
+}
+
+/// Waits for what a push brings about.
+pub(crate) async fn until(world: &World, what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done().await {
+        let log = || world.stack.sidecar_log().unwrap_or_default();
+        assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

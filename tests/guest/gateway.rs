@@ -249,6 +249,9 @@ impl Gateway {
             if let Some(local) = self.vm.context(attempt).local.take() {
                 return self.local(plan, local, out).map(|()| true);
             }
+            if self.vm.context(attempt).closed {
+                return Ok(true);
+            }
             for piece in self.vm.context(attempt).response.take() {
                 if let (Piece::Head(headers, _), false) = (&piece, begun) {
                     if retry && retriable(headers) {

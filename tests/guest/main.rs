@@ -10,6 +10,7 @@ mod fuzz;
 mod gateway;
 mod host;
 mod hostile;
+mod pushes;
 mod secrets;
 mod stories;
 mod surface;

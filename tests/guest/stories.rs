@@ -39,6 +39,7 @@ pub const STORIES: &[Story] = &[
     Story { name: "a bad configuration comes, then a good one", play: reconfigure, expect: whole, denied: false },
     Story { name: "tokens are counted, and estimated", play: count, expect: count_ends, denied: false },
     Story { name: "a strict gateway drops nothing", play: strict, expect: strict_ends, denied: true },
+    Story { name: "the module is replaced", play: crate::pushes::replaced, expect: whole, denied: false },
     Story { name: "both sides send trailers", play: trailers, expect: whole, denied: false },
 ];
 
@@ -288,17 +289,22 @@ fn settle(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
 }
 
 fn cut(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
-    gateway.provider = Box::new(|seen| match healthy(seen) {
-        Answer::Whole(mut message) => {
-            message.chunks.truncate(message.chunks.len() * 2 / 3);
-            Answer::Cut(message)
+    let mut outcomes = Vec::new();
+    for trailers in [None, Some(vec![("x-checksum".to_owned(), b"1".to_vec())])] {
+        gateway.provider = Box::new(move |seen| match healthy(seen) {
+            Answer::Whole(mut message) => {
+                message.chunks.truncate(message.chunks.len() * 2 / 3);
+                message.trailers.clone_from(&trailers);
+                // With trailers it ends in good order, and still lacks its own last event.
+                if trailers.is_some() { Answer::Whole(message) } else { Answer::Cut(message) }
+            }
+            other => other,
+        });
+        for model in ["gpt", "claude"] {
+            outcomes.push(gateway.exchange(&chat(Dialect::OpenAi, model, true))?);
         }
-        other => other,
-    });
-    Ok(vec![
-        gateway.exchange(&chat(Dialect::OpenAi, "gpt", true))?,
-        gateway.exchange(&chat(Dialect::OpenAi, "claude", true))?,
-    ])
+    }
+    Ok(outcomes)
 }
 
 fn cut_ends(outcomes: &[Outcome]) {

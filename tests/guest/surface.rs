@@ -6,8 +6,10 @@ use crate::host::guest;
 
 /// What the module calls. A line more is a decision.
 pub const CALLED: &[&str] = &[
+    "proxy_close_stream",
     "proxy_continue_stream",
     "proxy_define_metric",
+    "proxy_done",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
@@ -31,9 +33,7 @@ pub const CALLED: &[&str] = &[
 pub const NEVER_CALLED: &[&str] = &[
     "proxy_add_header_map_value",
     "proxy_call_foreign_function",
-    "proxy_close_stream",
     "proxy_dequeue_shared_queue",
-    "proxy_done",
     "proxy_enqueue_shared_queue",
     "proxy_get_header_map_value",
     "proxy_get_status",
@@ -70,7 +70,7 @@ const EXPORTS: &[&str] = &[
 ];
 
 /// Kibibytes the module may have: Envoy compiles all of it before it serves.
-const BUDGET: usize = 1450;
+const BUDGET: usize = 1500;
 
 #[test]
 fn the_module_imports_exactly_the_listed() {

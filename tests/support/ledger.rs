@@ -37,6 +37,8 @@ pub struct Tried {
     /// Tokens in and out.
     pub tokens: (u32, u32),
     pub estimated: bool,
+    /// The kind of failure; empty if it was none.
+    pub disposition: String,
 }
 
 impl Ledger {
@@ -105,7 +107,7 @@ impl Ledger {
     }
 
     fn tries(&self, id: i64) -> Result<Vec<Tried>> {
-        let columns = "provider, status, outcome, input_tokens, output_tokens, estimated";
+        let columns = "provider, status, outcome, input_tokens, output_tokens, estimated, disposition";
         let sql = format!("SELECT {columns} FROM attempt WHERE settlement = ?1 ORDER BY position");
         let mut statement = self.0.prepare_cached(&sql)?;
         let rows = statement.query_map([id], |row| {
@@ -115,6 +117,7 @@ impl Ledger {
                 outcome: Outcome::try_from(row.get::<_, i32>(2)?).unwrap_or(Outcome::Unspecified),
                 tokens: (row.get(3)?, row.get(4)?),
                 estimated: row.get(5)?,
+                disposition: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -2,6 +2,9 @@
 //!
 //! Does not: build anything; `make build` does. A part that is absent fails the story with the command to type.
 
+mod configure;
+mod parts;
+
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -9,7 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+
+use configure::{render, secrets, wait_for_file};
+pub use parts::{attache, envoy_binary, wasm};
 
 use crate::client::{Answer, Call, Client};
 use crate::mock::Mock;
@@ -20,11 +26,14 @@ const START: Duration = Duration::from_secs(30);
 /// Lines of each log that a failed story shows.
 const SHOWN: usize = 60;
 
+/// The module of a stack with pushes, below its folder.
+const MODULE: &str = "attache.wasm";
+
 /// A line of Envoy's log that no story may cause: the module panicked, or met what it holds for impossible.
 const COMPLAINTS: [&str; 2] = ["[critical][wasm]", "[error][wasm]"];
 
 /// What a story may choose.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StackOptions {
     /// Envoy's worker threads.
     pub workers: u32,
@@ -34,19 +43,23 @@ pub struct StackOptions {
     pub resolve: Vec<(String, SocketAddr)>,
     /// PEM of the root that signed their certificates.
     pub ca: String,
+    /// The guest, if not the built one.
+    pub wasm: Option<PathBuf>,
     /// Start without a sidecar.
     pub no_sidecar: bool,
     /// Changes to rendered files: which, what is there, and what comes in its place.
     pub rendered: Vec<(&'static str, &'static str, &'static str)>,
     /// Envoy's log level.
     pub log: &'static str,
+    /// The sidecar pushes changes of the configuration to Envoy, with a grace of so many seconds.
+    pub push: Option<u64>,
 }
 
 impl StackOptions {
     /// Providers are this mock; two workers.
     pub fn new(mock: &Mock) -> Self {
         let (resolve, ca) = (mock.addresses(), mock.ca().to_owned());
-        Self { workers: 2, sidecar: "", resolve, ca, no_sidecar: false, rendered: Vec::new(), log: "warning" }
+        Self { workers: 2, resolve, ca, log: "warning", ..Self::default() }
     }
 }
 
@@ -55,6 +68,10 @@ impl StackOptions {
 pub struct Stack {
     dir: PathBuf,
     config: PathBuf,
+    /// The lines of the configuration that name addresses.
+    head: String,
+    /// Arguments of `attache serve`.
+    serve: Vec<String>,
     listen: SocketAddr,
     admin: SocketAddr,
     sidecar_admin: SocketAddr,
@@ -69,7 +86,7 @@ impl Stack {
     /// # Errors
     /// A part is absent, rejected its configuration or did not come up.
     pub async fn start(yaml: &str, options: StackOptions) -> Result<Self> {
-        let (envoy, wasm) = (envoy_binary()?, wasm()?);
+        let (envoy, wasm) = (envoy_binary()?, options.wasm.clone().map_or_else(wasm, Ok)?);
         let dir = fresh_dir()?;
         let [listen, admin, sidecar_admin] = free_addresses()?;
         let config = dir.join("attache.yaml");
@@ -80,11 +97,22 @@ impl Stack {
             text,
             "sidecar: {{address: \"unix:{at}/s.sock\", store: {at}/s.db, admin: \"{sidecar_admin}\"{comma}{more}}}"
         )?;
+        let head = text.clone();
         text.push_str(&secrets(yaml, &dir)?);
         std::fs::write(&config, text)?;
         std::fs::write(dir.join("ca.pem"), &options.ca)?;
         let rendered = dir.join("envoy");
-        render(&config, &rendered, &wasm, &options, admin)?;
+        let mut serve = vec!["serve".to_owned(), "-c".to_owned(), config.display().to_string()];
+        if let Some(grace) = options.push {
+            let (ca, module) = (dir.join("ca.pem"), dir.join(MODULE));
+            std::fs::copy(&wasm, &module)?;
+            let files = [("--render", &rendered), ("--wasm", &module), ("--ca", &ca)];
+            serve.extend(files.iter().flat_map(|(name, path)| [(*name).to_owned(), path.display().to_string()]));
+            serve.extend([format!("--admin={admin}"), format!("--grace={grace}")]);
+            serve.extend(options.resolve.iter().map(|(host, address)| format!("--resolve={host}={address}")));
+        } else {
+            render(&config, &rendered, &wasm, &options, admin)?;
+        }
         let workers = options.workers.to_string();
         for (file, old, new) in &options.rendered {
             let text = std::fs::read_to_string(rendered.join(file))?;
@@ -105,11 +133,12 @@ impl Stack {
         // Before Envoy: its first hello should find somebody.
         let mut sidecar = None;
         if !options.no_sidecar {
-            sidecar = Some(start_sidecar(&dir, &config, sidecar_admin).await?);
+            sidecar = Some(start_sidecar(&dir, &serve, sidecar_admin).await?);
+            wait_for_file(&rendered.join("envoy.yaml")).await?;
         }
         let process = Process::start(&envoy, &arguments, &[], &dir.join("envoy.log"))?;
         let (envoy, sidecar) = (Mutex::new(process), Mutex::new(sidecar));
-        let stack = Self { dir, config, listen, admin, sidecar_admin, envoy, sidecar };
+        let stack = Self { dir, config, head, serve, listen, admin, sidecar_admin, envoy, sidecar };
         stack.wait_for_envoy().await?;
         Ok(stack)
     }
@@ -171,7 +200,7 @@ impl Stack {
     /// # Errors
     /// It did not come up.
     pub async fn start_sidecar(&self) -> Result<()> {
-        let process = start_sidecar(&self.dir, &self.config, self.sidecar_admin).await?;
+        let process = start_sidecar(&self.dir, &self.serve, self.sidecar_admin).await?;
         *self.sidecar.lock().unwrap() = Some(process);
         Ok(())
     }
@@ -287,8 +316,8 @@ impl Drop for Stack {
     }
 }
 
-async fn start_sidecar(dir: &Path, config: &Path, admin: SocketAddr) -> Result<Process> {
-    let arguments = ["serve", "-c", &config.display().to_string()];
+async fn start_sidecar(dir: &Path, serve: &[String], admin: SocketAddr) -> Result<Process> {
+    let arguments: Vec<&str> = serve.iter().map(String::as_str).collect();
     let mut process = Process::start(&attache()?, &arguments, &[], &dir.join("attache.log"))?;
     let deadline = Instant::now() + START;
     loop {
@@ -305,36 +334,6 @@ async fn start_sidecar(dir: &Path, config: &Path, admin: SocketAddr) -> Result<P
     }
 }
 
-fn render(config: &Path, into: &Path, wasm: &Path, options: &StackOptions, admin: SocketAddr) -> Result<()> {
-    let loaded = sidecar::read::file(config)
-        .map_err(|faults| anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let options = sidecar::render::Options {
-        at: into.to_owned(),
-        wasm: wasm.to_owned(),
-        ca: config.with_file_name("ca.pem"),
-        admin,
-        resolve: options.resolve.clone(),
-    };
-    sidecar::render::envoy(&loaded, &options)?.write(into)
-}
-
-/// Writes each `{{VALUE}}` to a file and puts the reference in its place.
-fn secrets(yaml: &str, dir: &Path) -> Result<String> {
-    let mut out = String::new();
-    for (i, part) in yaml.split("{{").enumerate() {
-        match part.split_once("}}") {
-            Some((value, rest)) if i > 0 => {
-                // By number: a file named for its secret would tell it to every log that names the file.
-                let path = dir.join(format!("secret-{i}"));
-                std::fs::write(&path, value)?;
-                write!(out, "file:{}{rest}", path.display())?;
-            }
-            _ => out.push_str(part),
-        }
-    }
-    Ok(out)
-}
-
 fn fresh_dir() -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("attache-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -348,46 +347,4 @@ fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     let listeners = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
     let found = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
     found.try_into().ok().context("no free port")
-}
-
-/// The folder cargo builds into: `debug/deps/TEST` is three below it.
-fn target() -> Result<PathBuf> {
-    let exe = std::env::current_exe()?;
-    let profile = exe.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"));
-    Ok(profile.and_then(Path::parent).context("not run from cargo's target folder")?.to_owned())
-}
-
-fn part(variable: &str, otherwise: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
-    let path = std::env::var_os(variable).map_or_else(otherwise, |path| Ok(PathBuf::from(path)))?;
-    ensure!(path.is_file(), "{} is not there: run `make build`, or set {variable}", path.display());
-    Ok(path)
-}
-
-/// The built guest.
-///
-/// # Errors
-/// It is not built.
-pub fn wasm() -> Result<PathBuf> {
-    part("ATTACHE_WASM", || Ok(target()?.join("wasm32-unknown-unknown/guest/attache.wasm")))
-}
-
-/// The built command.
-///
-/// # Errors
-/// It is not built.
-pub fn attache() -> Result<PathBuf> {
-    part("ATTACHE_BIN", || Ok(target()?.join("debug/attache")))
-}
-
-/// Envoy, as `make setup` installs it.
-///
-/// # Errors
-/// It is not installed.
-pub fn envoy_binary() -> Result<PathBuf> {
-    part("ENVOY", || {
-        let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/lib");
-        let pythons = std::fs::read_dir(&lib).into_iter().flatten().flatten().map(|entry| entry.path());
-        let found = pythons.map(|python| python.join("site-packages/envoy/_bin/envoy")).find(|path| path.is_file());
-        Ok(found.unwrap_or_else(|| lib.join("python3/site-packages/envoy/_bin/envoy")))
-    })
 }

@@ -111,6 +111,15 @@ fn define_plumbing(linker: &mut Linker<World>) -> Result<()> {
         }
         Ok(OK)
     });
+    import!(linker, proxy_done(host) {
+        match host.world().acting_root() {
+            Some((id, root)) if root.pending => {
+                host.world().roots.remove(&id);
+                Ok(OK)
+            }
+            _ => Ok(NOT_FOUND),
+        }
+    });
     import!(linker, proxy_set_effective_context(host, id: u32) {
         let world = host.world();
         if !world.roots.contains_key(&id) && !world.contexts.contains_key(&id) {
@@ -214,6 +223,15 @@ fn define_stream(linker: &mut Linker<World>) -> Result<()> {
             _ => return Ok(abi::UNIMPLEMENTED),
         }
         context.request.lose_reach();
+        Ok(OK)
+    });
+    import!(linker, proxy_close_stream(host, kind: u32) {
+        if kind > 3 {
+            return Ok(BAD_ARGUMENT);
+        }
+        if let Some(context) = host.world().context() {
+            context.closed = true;
+        }
         Ok(OK)
     });
     import!(linker, proxy_send_local_response(

@@ -119,7 +119,9 @@ impl Vm {
     }
 
     pub fn tick(&mut self, root: u32) -> Result<()> {
-        self.call(root, "proxy_on_tick", root)
+        self.call::<_, ()>(root, "proxy_on_tick", root)?;
+        self.resume();
+        Ok(())
     }
 
     pub fn root(&mut self, id: u32) -> &mut Root {
@@ -202,6 +204,17 @@ impl Vm {
         self.call::<_, u32>(id, "proxy_on_done", id)?;
         self.call::<_, ()>(id, "proxy_on_delete", id)?;
         self.world().contexts.remove(&id);
+        Ok(())
+    }
+
+    /// As `WasmBase::startShutdown`: no stream of this root is left, and Envoy has no use for it.
+    pub fn drop_root(&mut self, root: u32) -> Result<()> {
+        if self.call::<_, u32>(root, "proxy_on_done", root)? == 0 {
+            self.root(root).pending = true;
+            return Ok(());
+        }
+        self.call::<_, ()>(root, "proxy_on_delete", root)?;
+        self.world().roots.remove(&root);
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub struct Root {
     pub configuration: Option<Vec<u8>>,
     /// Readable only while a reply is delivered.
     pub grpc_message: Option<Vec<u8>>,
+    /// Envoy wants it gone, and it has asked for time.
+    pub pending: bool,
 }
 
 /// One HTTP filter instance.
@@ -27,6 +29,8 @@ pub struct Context {
     pub request: Side,
     pub response: Side,
     pub local: Option<Local>,
+    /// The guest cut the stream.
+    pub closed: bool,
     /// In the access log phase both heads can be read again.
     pub logging: bool,
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,9 +24,14 @@ type Body = BoxBody<Bytes, Aborted>;
 /// After the head has left and before the reset or the next event: long enough for the head to be on its way.
 const HEAD_START: Duration = Duration::from_millis(20);
 
+/// Between two pieces that shall not arrive as one.
+const SPLIT: Duration = Duration::from_millis(1);
+const TRAILER: HeaderName = HeaderName::from_static("x-mock-trailer");
+
 /// What a body consists of in time.
 enum Step {
     Send(Vec<u8>),
+    Trailers,
     Sleep(Duration),
     Permit,
     Reset,
@@ -68,7 +74,7 @@ pub(super) async fn handle(
     let credentials: Vec<String> = record.credentials().into_iter().map(|(_, value)| value).collect();
     let fault = host.rules.lock().unwrap().take(&credentials);
     let planned = plan(&host, &record, &head.headers);
-    record.outcome = fault.as_ref().map_or_else(|| planned.outcome.clone(), |fault| format!("fault: {fault:?}"));
+    record.outcome = fault.as_ref().map_or_else(|| planned.outcome.clone(), |fault| format!("fault: {fault}"));
     let vendor = Vendor::of_path(&record.path).unwrap_or(Vendor::OpenAi);
     host.journal.push(record);
     match fault {
@@ -81,7 +87,15 @@ pub(super) async fn handle(
             }
             Ok(finish(response, full(body)))
         }
+        Some(Fault::Instead { headers, body }) => {
+            let head = headers.iter().fold(Response::builder(), |head, (name, value)| head.header(name, value));
+            Ok(finish(head, full(body)))
+        }
         Some(Fault::RstBeforeHeaders) => connection.reset().await,
+        Some(Fault::RstInHeaders) => {
+            connection.cut(HEAD_START);
+            Ok(respond(&host, &connection, planned, None, seq))
+        }
         Some(Fault::Abort) => Err(Aborted),
         Some(Fault::Hang) => std::future::pending().await,
         Some(fault) => Ok(respond(&host, &connection, planned, Some(fault), seq)),
@@ -89,7 +103,7 @@ pub(super) async fn handle(
 }
 
 /// What a healthy provider would answer.
-fn plan(host: &Inner, record: &Record, headers: &hyper::HeaderMap) -> Planned {
+fn plan(host: &Inner, record: &Record, headers: &HeaderMap) -> Planned {
     if let Some(exchange) = host.replay.lock().unwrap().as_ref() {
         let outcome = String::from("replay");
         return Planned { status: exchange.status, headers: exchange.headers(), answer: exchange.answer(), outcome };
@@ -183,7 +197,22 @@ fn steps(answer: Answer, fault: Option<Fault>, seed: u64) -> Vec<Step> {
         Some(Fault::RstAfterHeaders) => vec![Step::Sleep(HEAD_START), Step::Reset],
         Some(Fault::HangAfterHeaders) => vec![Step::Hang],
         Some(Fault::RstMidStream { after }) => first(after).chain([Step::Sleep(HEAD_START), Step::Reset]).collect(),
+        Some(Fault::HangMidStream { after }) => first(after).chain([Step::Hang]).collect(),
+        Some(Fault::Says { events, ms, hang }) => {
+            let pause = || Step::Sleep(Duration::from_millis(ms));
+            let said = events.into_iter().flat_map(|event| [pause(), Step::Send(event.into_bytes())]);
+            said.chain(hang.then_some(Step::Hang)).collect()
+        }
+        Some(Fault::Late { ms }) => {
+            let whole = Step::Send(units.concat());
+            vec![Step::Sleep(Duration::from_millis(ms)), whole]
+        }
         Some(Fault::CutShort { after }) => first(after).collect(),
+        Some(Fault::SplitCharacters) => {
+            let pieces = split_characters(&units.concat()).into_iter();
+            pieces.flat_map(|piece| [Step::Send(piece), Step::Sleep(SPLIT)]).collect()
+        }
+        Some(Fault::Trailers) => units.into_iter().map(Step::Send).chain([Step::Trailers]).collect(),
         Some(Fault::Drip { ms }) => {
             units.into_iter().flat_map(|unit| [Step::Sleep(Duration::from_millis(ms)), Step::Send(unit)]).collect()
         }
@@ -209,6 +238,11 @@ pub(super) fn odd_chunks(mut bytes: &[u8], seed: u64) -> Vec<Vec<u8>> {
     out
 }
 
+/// Cuts after the first byte of each character that has several.
+fn split_characters(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.chunk_by(|before, _| *before < 0xc0).map(<[u8]>::to_vec).collect()
+}
+
 fn stepped(host: Arc<Inner>, connection: Arc<Connection>, steps: Vec<Step>) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -219,6 +253,10 @@ fn stepped(host: Arc<Inner>, connection: Arc<Connection>, steps: Vec<Step>) -> B
                     if sender.send(Ok(Frame::data(Bytes::from(bytes)))).await.is_err() {
                         return;
                     }
+                }
+                Step::Trailers => {
+                    let trailers = HeaderMap::from_iter([(TRAILER, HeaderValue::from_static("done"))]);
+                    let _ = sender.send(Ok(Frame::trailers(trailers))).await;
                 }
                 Step::Sleep(time) => tokio::time::sleep(time).await,
                 Step::Permit => match host.gate.acquire().await {

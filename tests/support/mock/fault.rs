@@ -3,6 +3,8 @@
 //! Does not: carry a fault out; that is `answer` and `host`. A refused connection is no fault of a request but a state
 //! of the listener: see [`super::Host::refuse`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use engine::draw::Draw;
@@ -22,6 +24,8 @@ pub enum Fault {
     },
     /// TCP reset once the request has arrived.
     RstBeforeHeaders,
+    /// TCP reset after the first bytes of the response's head.
+    RstInHeaders,
     /// TCP reset once the response's head has left.
     RstAfterHeaders,
     /// TCP reset after so many events of a stream, or in the middle of a unary body.
@@ -34,10 +38,33 @@ pub enum Fault {
     Hang,
     /// The response's head, then never a byte.
     HangAfterHeaders,
+    /// So many events of a stream, and then silence.
+    HangMidStream { after: usize },
+    /// A stream of these bytes instead, so many milliseconds before each; then its end, or silence.
+    Says { events: Vec<String>, ms: u64, hang: bool },
+    /// 200 with these headers and this body instead.
+    Instead { headers: Vec<(String, String)>, body: Vec<u8> },
+    /// The right answer in pieces of which each ends inside a character, wherever one has several bytes.
+    SplitCharacters,
+    /// The right answer, and trailers (HTTP/2).
+    Trailers,
+    /// The response's head, and the rest so many milliseconds later.
+    Late { ms: u64 },
     /// So many milliseconds before each event.
     Drip { ms: u64 },
     /// Event n+1 leaves when [`super::Host::release`] says so.
     Gate,
+}
+
+impl fmt::Display for Fault {
+    /// What is said instead of an answer may be long, and is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Says { .. } => f.write_str("Says"),
+            Self::Instead { .. } => f.write_str("Instead"),
+            short => write!(f, "{short:?}"),
+        }
+    }
 }
 
 /// How long a rule holds.

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use super::cut::Cut;
 use super::fault::{Rule, Rules};
 use super::record::Journal;
 use super::replay::Exchange;
@@ -69,9 +70,25 @@ pub(super) struct Connection {
     pub(super) number: u64,
     pub(super) sni: Option<String>,
     kill: Notify,
+    /// After the next few bytes that are written, and so much later, the connection is reset.
+    cut: Mutex<Option<Duration>>,
 }
 
 impl Connection {
+    /// TCP reset so long after the next few bytes; what else is to be written never leaves.
+    pub(super) fn cut(&self, later: Duration) {
+        *self.cut.lock().unwrap() = Some(later);
+    }
+
+    /// The pending cut, if there is one.
+    pub(super) fn pending_cut(&self) -> Option<Duration> {
+        *self.cut.lock().unwrap()
+    }
+
+    pub(super) fn kill(&self) {
+        self.kill.notify_one();
+    }
+
     /// TCP reset; never returns, since nothing may be answered any more.
     pub(super) async fn reset(&self) -> ! {
         self.kill.notify_one();
@@ -228,7 +245,7 @@ async fn connection(host: Arc<Inner>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Ok(twin) = SockRef::from(&stream).try_clone() else { return };
     let number = host.next_connection.fetch_add(1, Ordering::Relaxed);
-    let connection = |sni| Arc::new(Connection { number, sni, kill: Notify::new() });
+    let connection = |sni| Arc::new(Connection { number, sni, kill: Notify::new(), cut: Mutex::default() });
     let killed = match &host.tls {
         None => serve(Arc::clone(&host), connection(None), stream).await,
         Some((acceptor, _)) => match acceptor.accept(stream).await {
@@ -262,6 +279,7 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(4096);
+    let stream = Cut::new(stream, Arc::clone(&connection));
     let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         _ = served => false,

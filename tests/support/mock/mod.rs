@@ -10,6 +10,7 @@
 mod answer;
 mod case;
 pub mod control;
+mod cut;
 mod fault;
 mod host;
 mod record;

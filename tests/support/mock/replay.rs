@@ -20,7 +20,8 @@ pub struct Exchange {
     pub status: u16,
     pub response: Vec<u8>,
     content_type: String,
-    retry_after: Option<String>,
+    /// What it says of limits.
+    limits: Vec<(String, String)>,
 }
 
 impl Exchange {
@@ -37,13 +38,15 @@ impl Exchange {
             None => bail!("{}: the {side}'s body is no text", path.display()),
         };
         let header = |name: &str| file["response"]["headers"][name].as_str().map(str::to_owned);
+        let headers = file["response"]["headers"].as_object().into_iter().flatten();
+        let limits = headers.filter(|(name, _)| *name == "retry-after" || name.contains("ratelimit"));
         Ok(Self {
             request_path: file["request"]["path"].as_str().unwrap_or_default().to_owned(),
             request: body("request")?,
             status: file["response"]["status"].as_u64().and_then(|n| u16::try_from(n).ok()).context("no status")?,
             response: body("response")?,
             content_type: header("content-type").unwrap_or_else(|| "application/json".to_owned()),
-            retry_after: header("retry-after"),
+            limits: limits.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
         })
     }
 
@@ -54,7 +57,7 @@ impl Exchange {
 
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         let mut out = vec![("content-type".to_owned(), self.content_type.clone())];
-        out.extend(self.retry_after.clone().map(|after| ("retry-after".to_owned(), after)));
+        out.extend(self.limits.iter().cloned());
         out
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::script::{answered, offers};
-use super::vendor::text;
+use super::vendor::{Vendor, text};
 use super::{Exchange, Fault, HostSpec, Mock, Reply, Script, replay};
 use crate::client::{Answer, Call, Client, DIALECTS, Dialect};
 use crate::said::{Said, events};
@@ -125,6 +125,42 @@ async fn faults_come_as_ordered_and_then_stop() {
     assert!(client.send(&call).await.is_err());
     host.accept().unwrap();
     assert!(Said::read(Dialect::OpenAi, true, &client.send(&call).await.unwrap()).is_ok());
+}
+
+#[tokio::test]
+async fn odd_answers_are_as_odd_as_ordered() {
+    let (mock, client) = mock();
+    let host = mock.host(HOST);
+    let call = Dialect::OpenAi.chat("m", "grüß dich", true).key("sk-test");
+    host.fault(Fault::RstInHeaders.next(1));
+    assert!(client.send(&call).await.is_err(), "half a head is none");
+    host.fault(Fault::SplitCharacters.next(1));
+    let split = client.send(&call).await.unwrap();
+    assert_eq!(Said::read(Dialect::OpenAi, true, &split).unwrap().text, text(HOST, "m", "grüß dich"));
+    assert!(split.chunks.iter().any(|(_, chunk)| std::str::from_utf8(chunk).is_err()), "no character was cut");
+    let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+    host.fault(Fault::Instead { headers, body: b"<p>".to_vec() }.next(1));
+    let page = client.send(&call).await.unwrap();
+    assert_eq!((page.status, page.header("content-type"), page.text().as_str()), (200, "text/html", "<p>"));
+}
+
+#[tokio::test]
+async fn what_a_vendor_says_by_hand_reads_like_its_own() {
+    let (mock, client) = mock();
+    for dialect in DIALECTS {
+        let vendor = if dialect == Dialect::OpenAi { Vendor::OpenAi } else { Vendor::Anthropic };
+        let events = vendor.said(&["Hel", "lo"], (3, 4));
+        mock.host(HOST).fault(Fault::Says { events, ms: 0, hang: false }.next(1));
+        let said = Said::read(dialect, true, &send(&client, dialect.chat("m", "hi", true)).await).unwrap();
+        assert_eq!((said.text.as_str(), said.usage), ("Hello", Some((3, 4))));
+        let status = Fault::Status { status: 200, body: Some(vendor.whole("Hello", (3, 4))), retry_after: None };
+        mock.host(HOST).fault(status.next(1));
+        let said = Said::read(dialect, false, &send(&client, dialect.chat("m", "hi", false)).await).unwrap();
+        assert_eq!((said.text.as_str(), said.usage), ("Hello", Some((3, 4))));
+        mock.host(HOST).fault(Fault::Status { status: 503, body: Some(vendor.too_busy()), retry_after: None }.next(1));
+        let busy = send(&client, dialect.chat("m", "hi", false)).await;
+        assert_eq!(Said::error(dialect, &busy).unwrap().1, "too busy");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod schema;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use serde_json::Value;
 
