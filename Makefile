@@ -19,8 +19,8 @@ endif
 setup: ## install what is missing: wasm target, Envoy, clients for tests; no network when all is there
 	@.ci/setup.sh
 
-demo: build ## Envoy, filter, sidecar and a mock provider; forces an outage (KEEP=1 leaves it up)
-	@KEEP=$(KEEP) .ci/demo.sh
+demo: build ## Envoy, filter, sidecar, a mock provider and an outage (KEEP=1 leaves it up; STORY=outage pulls every plug)
+	@KEEP=$(KEEP) STORY=$(STORY) .ci/demo.sh
 
 build: ## native programs and the guest, attache.wasm
 	@.ci/setup.sh build
@@ -37,8 +37,8 @@ lint: setup ## formatting, clippy, documentation; licences and sources when carg
 fuzz: build ## every fuzz target for SECONDS_EACH (default 60) seconds
 	@.ci/fuzz.sh
 
-bench: build ## CPU per request against bare Envoy and no-op filters; writes bench/results/
-	@"$(TARGET)/debug/bench"
+bench: build ## CPU, latency and instructions of a request against bare Envoy; writes bench/results/
+	@.ci/bench.sh
 
 envoy: build ## write anew whatever is generated: envoy/, the JSON Schema, the documents that tests check
 	@.ci/envoy.sh

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs the demo. KEEP=1 leaves it running in the background.
+# Runs the demo. KEEP=1 leaves it running in the background; STORY=outage tells another story.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 demo=$CARGO_TARGET_DIR/debug/demo
+[ -z "${STORY:-}" ] || exec "$demo" --story "$STORY"
 [ -n "${KEEP:-}" ] || exec "$demo"
 
 mkdir -p .demo
