@@ -87,7 +87,7 @@ async fn run(args: &Args, mock: &Mock) -> Result<()> {
         let requests = if case.stream { args.requests / 8 } else { args.requests };
         for variant in variants.of(case.translated) {
             // Pools, caches and the compiler's tiers settle first.
-            load::run(variant, &call(case, variant), args.clients, requests / 2).await?;
+            load::run(variant, &call(case, variant), args.clients, requests * 4).await?;
         }
         let mut row = Row::new(case.name);
         for _ in 0..args.rounds {
@@ -99,7 +99,7 @@ async fn run(args: &Args, mock: &Mock) -> Result<()> {
                 mock.journal().clear();
             }
         }
-        sent += requests / 2 + args.rounds * (requests + requests / 4);
+        sent += requests * 4 + args.rounds * (requests + requests / 4);
         println!("{}\n{}", row.cpu(), row.waits());
         rows.push(row);
     }
