@@ -1,18 +1,13 @@
 //! Answers of one piece: what is shown as an answer is one, and everything else is a failed try.
-#![cfg(test)]
 
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
-use engine::exchange::{Answer, Body, Exchange, Flaw, Head, Headers, Outcome, intake};
-use engine::route::{Hop, Plan};
+use engine::exchange::{Answer, Body, Exchange, Flaw, Head, Outcome};
 use serde_json::json;
 use wire::ir::Event;
-use wire::scan::scan;
 
-const SECOND: u64 = 1_000_000_000;
-/// Clients, and the providers of their own format.
-const SIDES: [(&str, &str); 2] = [("/v1/chat/completions", "openai_k1"), ("/v1/messages", "anthropic_k1")];
+use crate::support::{self, SECOND, SIDES, get, pairs};
 
 fn snapshot(limit: &str) -> Rc<Snapshot> {
     let config = json!({
@@ -23,11 +18,7 @@ fn snapshot(limit: &str) -> Rc<Snapshot> {
             "anthropic": {"keys": [{"name": "k1", "models": ["*"]}]}
         }
     });
-    Rc::new(engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot)
-}
-
-fn pairs(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+    support::snapshot(config)
 }
 
 /// A request to these clusters, the first of which has begun.
@@ -36,25 +27,14 @@ fn exchange(path: &str, stream: bool, clusters: &[&str]) -> Exchange {
 }
 
 fn limited(limit: &str, path: &str, stream: bool, clusters: &[&str]) -> Exchange {
-    let s = snapshot(limit);
-    let lane = |cluster: &&str| s.lanes.iter().position(|lane| lane.cluster == *cluster).unwrap();
-    let hops = clusters
-        .iter()
-        .map(|c| Hop { lane: lane(c), model: "m".to_owned(), substituted: false, context: None })
-        .collect();
-    let intake = intake(&s, &pairs(&[(":method", "POST"), (":path", path)])).unwrap_or_else(|(_, f)| panic!("{f:?}"));
     let body = json!({"model": "m", "stream": stream, "max_tokens": 9, "messages": []}).to_string();
-    let mut ex = Exchange::new(Rc::clone(&s), intake, scan(body.as_bytes()).unwrap(), None, Plan { hops }, SECOND);
+    let mut ex = support::exchange(&snapshot(limit), path, body.as_bytes(), clusters);
     ex.begin(clusters[0], SECOND).unwrap();
     ex
 }
 
 fn answer(ex: &mut Exchange, kind: &str) -> (Answer, Head) {
     Answer::head(ex, &pairs(&[(":status", "200"), ("content-type", kind)]), false, SECOND).unwrap()
-}
-
-fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    headers.iter().find(|(n, _)| n == name).map(|(_, v)| std::str::from_utf8(v).unwrap())
 }
 
 fn good(cluster: &str) -> String {

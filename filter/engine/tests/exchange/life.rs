@@ -1,16 +1,15 @@
-//! Scripted exchanges in simulated time: one array of inputs, no Envoy.
-#![cfg(test)]
+//! An exchange from its head to its settlement.
 
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
 use engine::cooldown::Mark;
 use engine::exchange::{Answer, Body, Exchange, Headers, Intake, Marked, Outcome, intake};
-use engine::route::{Hop, Plan};
+use engine::route::Hop;
 use serde_json::json;
-use wire::scan::scan;
 
-const SECOND: u64 = 1_000_000_000;
+use crate::support::{self, Pairs, SECOND, get, pairs, planned};
+
 const BODY: &[u8] = br#"{"model":"gpt-4o","temperature":1.0,"messages":[{"role":"user","content":"hi"}]}"#;
 
 fn snapshot(extra: &serde_json::Value) -> Rc<Snapshot> {
@@ -23,35 +22,25 @@ fn snapshot(extra: &serde_json::Value) -> Rc<Snapshot> {
         }
     });
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    Rc::new(engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot)
+    support::snapshot(config)
 }
 
-fn head(pairs: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    pairs.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
-}
-
-fn chat(more: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut all = head(&[(":method", "POST"), (":path", "/v1/chat/completions"), (":authority", "gw")]);
-    all.extend(head(more));
+fn chat(more: &[(&str, &str)]) -> Pairs {
+    let mut all = pairs(&[(":method", "POST"), (":path", "/v1/chat/completions"), (":authority", "gw")]);
+    all.extend(pairs(more));
     all
 }
 
-fn taken(snapshot: &Snapshot, head: &[(Vec<u8>, Vec<u8>)]) -> Intake {
+fn taken(snapshot: &Snapshot, head: &Pairs) -> Intake {
     intake(snapshot, head).unwrap_or_else(|(_, fault)| panic!("{fault:?}"))
 }
 
-fn exchange(snapshot: &Rc<Snapshot>, head: &[(Vec<u8>, Vec<u8>)], body: &[u8], hops: &[(usize, &str)]) -> Exchange {
+fn exchange(snapshot: &Rc<Snapshot>, head: &Pairs, body: &[u8], hops: &[(usize, &str)]) -> Exchange {
     let hops = hops
         .iter()
         .map(|(lane, model)| Hop { lane: *lane, model: (*model).into(), substituted: false, context: None })
         .collect();
-    Exchange::new(Rc::clone(snapshot), taken(snapshot, head), scan(body).unwrap(), None, Plan { hops }, SECOND)
-}
-
-fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    let all: Vec<_> = headers.iter().filter(|(n, _)| n == name).collect();
-    assert!(all.len() < 2, "{name} is there {} times", all.len());
-    all.first().map(|(_, v)| std::str::from_utf8(v).unwrap())
+    planned(snapshot, head, body, hops, SECOND)
 }
 
 fn respond(
@@ -60,7 +49,7 @@ fn respond(
     body: &str,
     now: u64,
 ) -> (Option<Headers>, Option<String>, Body) {
-    let (mut answer, h) = Answer::head(ex, &head(headers), false, now).unwrap();
+    let (mut answer, h) = Answer::head(ex, &pairs(headers), false, now).unwrap();
     let body = answer.body(ex, body.as_bytes(), true, now);
     (h.set, h.next, body)
 }
@@ -127,7 +116,7 @@ fn a_rate_limited_key_rests_and_the_providers_other_key_is_next() {
     let mut ex = exchange(&s, &chat(&[]), BODY, &[(0, "m"), (0, "m"), (2, "m"), (1, "m")]);
     ex.begin("openai_k1", SECOND);
     let limited = [(":status", "429"), ("retry-after", "7")];
-    let (_, h) = Answer::head(&mut ex, &head(&limited), false, SECOND).unwrap();
+    let (_, h) = Answer::head(&mut ex, &pairs(&limited), false, SECOND).unwrap();
     assert_eq!(ex.marks, [Marked { of: 0, lane: 0, mark: Mark::Until(8 * SECOND) }]);
     assert_eq!(h.next.as_deref(), Some("openai_k2"));
     let left: Vec<_> = ex.plan.hops[ex.cursor..].iter().map(|h| h.lane).collect();
@@ -160,7 +149,7 @@ fn a_client_that_leaves_is_settled_by_what_was_seen_and_marked() {
     let waiting = ex.settle(2 * SECOND);
     assert_eq!((waiting.tries[0].outcome, waiting.tries[0].billed), (Outcome::NoAnswer, None));
     let sse = [(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
-    let (mut answer, _) = Answer::head(&mut ex, &head(&sse), false, SECOND).unwrap();
+    let (mut answer, _) = Answer::head(&mut ex, &pairs(&sse), false, SECOND).unwrap();
     answer.body(&mut ex, b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\"}}]}\n\n", false, SECOND);
     let settled = ex.settle(2 * SECOND);
     let usage = settled.tries[0].usage.unwrap();
@@ -172,8 +161,8 @@ fn a_client_that_leaves_is_settled_by_what_was_seen_and_marked() {
 fn heads_that_nobody_serves_are_told_so_in_the_callers_dialect() {
     let s = snapshot(&json!({}));
     let refused = |method: &str, path: &str, more: &[(&str, &str)]| {
-        let mut all = head(&[(":method", method), (":path", path)]);
-        all.extend(head(more));
+        let mut all = pairs(&[(":method", method), (":path", path)]);
+        all.extend(pairs(more));
         intake(&s, &all).map(|i| i.inbound.name()).map_err(|(inbound, fault)| (inbound.name(), fault.status))
     };
     assert_eq!(refused("GET", "/v1/messages", &[]), Err(("anthropic", 405)));
@@ -225,7 +214,7 @@ fn another_format_is_held_until_whole_and_then_told_in_the_clients() {
     assert_eq!(get(&out.headers, ":path"), Some("/v1/messages"));
     assert_eq!(get(&out.headers, "anthropic-version"), Some("2023-06-01"));
     assert!(String::from_utf8(out.body.unwrap()).unwrap().contains(r#""model":"claude""#));
-    let json = head(&[(":status", "200"), ("content-type", "application/json"), ("content-length", "999")]);
+    let json = pairs(&[(":status", "200"), ("content-type", "application/json"), ("content-length", "999")]);
     let (mut answer, h) = Answer::head(&mut ex, &json, false, SECOND).unwrap();
     assert!(h.set.is_none() && answer.collects());
     assert_eq!(answer.body(&mut ex, b"", false, SECOND), Body::Hold);
@@ -257,7 +246,7 @@ fn a_stream_of_another_format_is_told_event_by_event() {
     let body = BODY.strip_suffix(b"}").map(|b| [b, br#","stream":true}"#].concat()).unwrap();
     let mut ex = exchange(&s, &chat(&[]), &body, &[(3, "claude")]);
     ex.begin("anthropic_k1", SECOND);
-    let sse = head(&[(":status", "200"), ("content-type", "text/event-stream")]);
+    let sse = pairs(&[(":status", "200"), ("content-type", "text/event-stream")]);
     let (mut answer, h) = Answer::head(&mut ex, &sse, false, SECOND).unwrap();
     assert_eq!(h.set, None, "nothing is shown before there is content");
     let events = [

@@ -1,5 +1,4 @@
 //! What a client is told in its own dialect: statuses, headers, losses, counts.
-#![cfg(test)]
 
 use std::rc::Rc;
 
@@ -7,14 +6,13 @@ use engine::config::snapshot::Snapshot;
 use engine::cooldown::Cooldowns;
 use engine::draw::Draw;
 use engine::exchange::{Answer, Body, Exchange, Fit, Headers, Settled, Status, estimate, intake, reply_headers};
-use engine::route::{Ask, Hop, Plan, Refusal, plan};
+use engine::route::{Ask, Refusal, plan};
 use serde_json::{Value, json};
 use wire::ir::{Fault, Operation};
 use wire::scan::scan;
 
-const SECOND: u64 = 1_000_000_000;
-const CHAT: &str = "/v1/chat/completions";
-const MESSAGES: &str = "/v1/messages";
+use crate::support::{self, CHAT, MESSAGES, SECOND, get, pairs};
+
 const COUNT: &str = "/v1/messages/count_tokens";
 
 /// Lanes: `openai_k1`, `anthropic_k1`, `own_k1` (Anthropic's format at a path of its own).
@@ -32,11 +30,7 @@ fn snapshot(extra: &Value) -> Rc<Snapshot> {
         ]}}
     });
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    Rc::new(engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot)
-}
-
-fn pairs(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+    support::snapshot(config)
 }
 
 fn body(more: &Value) -> Vec<u8> {
@@ -47,19 +41,9 @@ fn body(more: &Value) -> Vec<u8> {
 
 /// A request to these clusters, in order.
 fn exchange(path: &str, more: &Value, clusters: &[&str]) -> Exchange {
-    let s = snapshot(&json!({}));
-    let intake =
-        intake(&s, &pairs(&[(":method", "POST"), (":path", path)])).unwrap_or_else(|(_, fault)| panic!("{fault:?}"));
-    let lane = |cluster: &&str| s.lanes.iter().position(|lane| lane.cluster == **cluster).unwrap();
-    let hops =
-        clusters.iter().map(|c| Hop { lane: lane(c), model: "m".into(), substituted: false, context: None }).collect();
-    let mut ex = Exchange::new(Rc::clone(&s), intake, scan(&body(more)).unwrap(), None, Plan { hops }, SECOND);
+    let mut ex = support::exchange(&snapshot(&json!({})), path, &body(more), clusters);
     ex.whole = 2 * SECOND;
     ex
-}
-
-fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    headers.iter().find(|(n, _)| n == name).map(|(_, v)| std::str::from_utf8(v).unwrap())
 }
 
 /// One try that is answered by this; what Envoy sees, and both statuses.

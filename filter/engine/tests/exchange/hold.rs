@@ -1,17 +1,13 @@
 //! What the first events of a stream decide: to wait, to show it, or to ask the next candidate.
-#![cfg(test)]
 
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
 use engine::cooldown::Mark;
-use engine::exchange::{Answer, Body, Exchange, Flaw, Head, Headers, Marked, Outcome, intake};
-use engine::route::{Hop, Plan};
+use engine::exchange::{Answer, Body, Exchange, Flaw, Head, Headers, Marked, Outcome};
 use serde_json::json;
-use wire::scan::scan;
 
-const SECOND: u64 = 1_000_000_000;
-const PATHS: [(&str, &str); 2] = [("/v1/chat/completions", "openai_k1"), ("/v1/messages", "anthropic_k1")];
+use crate::support::{self, SECOND, SIDES, get, pairs};
 
 fn snapshot() -> Rc<Snapshot> {
     let config = json!({
@@ -22,24 +18,13 @@ fn snapshot() -> Rc<Snapshot> {
         },
         "hold": {"max": "10s", "max_bytes": "1KiB", "soft": "2s"}
     });
-    Rc::new(engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot)
-}
-
-fn pairs(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+    support::snapshot(config)
 }
 
 /// A streamed request to these clusters, the first of which has begun at second 1.
 fn exchange(path: &str, clusters: &[&str]) -> Exchange {
-    let s = snapshot();
-    let lane = |cluster: &&str| s.lanes.iter().position(|lane| lane.cluster == *cluster).unwrap();
-    let hops = clusters
-        .iter()
-        .map(|c| Hop { lane: lane(c), model: "m".to_owned(), substituted: false, context: None })
-        .collect();
-    let intake = intake(&s, &pairs(&[(":method", "POST"), (":path", path)])).unwrap_or_else(|(_, f)| panic!("{f:?}"));
     let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_tokens":9,"messages":[]}"#;
-    let mut ex = Exchange::new(Rc::clone(&s), intake, scan(body).unwrap(), None, Plan { hops }, SECOND);
+    let mut ex = support::exchange(&snapshot(), path, body, clusters);
     ex.begin(clusters[0], SECOND).unwrap();
     ex
 }
@@ -50,10 +35,6 @@ fn stream(ex: &mut Exchange) -> Answer {
     assert_eq!(head, Head::default(), "nothing is shown yet");
     assert!(ex.answering.is_none(), "a reply that Envoy makes up now is not the answer");
     answer
-}
-
-fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    headers.iter().find(|(n, _)| n == name).map(|(_, v)| std::str::from_utf8(v).unwrap())
 }
 
 /// A provider's event that opens its stream, and one with content.
@@ -81,12 +62,12 @@ fn error(cluster: &str) -> &'static str {
 
 #[test]
 fn the_first_content_shows_what_was_held_and_nothing_is_held_after() {
-    for (path, _) in PATHS {
-        for (_, cluster) in PATHS {
+    for (path, _) in SIDES {
+        for (_, cluster) in SIDES {
             let mut ex = exchange(path, &[cluster]);
             let mut answer = stream(&mut ex);
             let (start, content) = opening(cluster);
-            let same = (path == PATHS[0].0) == (cluster == PATHS[0].1);
+            let same = (path == SIDES[0].0) == (cluster == SIDES[0].1);
             // As if it had come byte by byte, keep-alive first: Envoy's buffer, and what it becomes.
             let mut buffer: Vec<u8> = Vec::new();
             let mut shown = None;
@@ -130,8 +111,8 @@ fn a_stream_that_fails_before_content_is_a_failed_try_of_a_fitting_status() {
             (format!("{start}{}", error(cluster)), 429, Flaw::Fault),
         ]
     };
-    for (path, _) in PATHS {
-        for (_, cluster) in PATHS {
+    for (path, _) in SIDES {
+        for (_, cluster) in SIDES {
             for (sent, status, flaw) in cases(cluster) {
                 for last in [false, true] {
                     let clusters = [cluster, "openai_k2"];
@@ -186,7 +167,7 @@ fn an_answer_that_says_why_it_stopped_is_whole_also_if_it_is_empty() {
 
 #[test]
 fn bytes_and_time_end_the_wait_and_a_hard_limit_ends_the_try() {
-    let (path, cluster) = PATHS[0];
+    let (path, cluster) = SIDES[0];
     let mut ex = exchange(path, &[cluster]);
     let mut answer = stream(&mut ex);
     let keepalive = ": waiting for the model\n\n".repeat(30);
@@ -215,7 +196,7 @@ fn bytes_and_time_end_the_wait_and_a_hard_limit_ends_the_try() {
 
 #[test]
 fn a_stream_without_a_body_is_an_empty_one() {
-    let mut ex = exchange(PATHS[0].0, &["openai_k1", "anthropic_k1"]);
+    let mut ex = exchange(SIDES[0].0, &["openai_k1", "anthropic_k1"]);
     let head = pairs(&[(":status", "200"), ("content-type", "text/event-stream")]);
     let (answer, head) = Answer::head(&mut ex, &head, true, SECOND).unwrap();
     assert_eq!(get(&head.set.unwrap(), ":status"), Some("502"));
@@ -256,7 +237,7 @@ fn an_error_of_the_request_is_tried_elsewhere_only_as_configured() {
     const POLICY: &str = r#"{"error":{"message":"no","type":"invalid_request_error","code":"content_filter"}}"#;
     const BAD: &str = r#"{"error":{"message":"bad","type":"invalid_request_error","code":null}}"#;
     let hops = ["openai_k1", "openai_k2", "anthropic_k1"];
-    for (path, _) in PATHS {
+    for (path, _) in SIDES {
         for (also, body) in [("context_too_long", LONG), ("content_policy", POLICY), ("client_fault", BAD)] {
             let about = format!("{path} {also}");
             assert_eq!(referred(path, &hops, &[also], "400", body), Ok("anthropic_k1".to_owned()), "{about}");
@@ -273,7 +254,7 @@ fn an_error_of_the_request_is_tried_elsewhere_only_as_configured() {
 fn a_refused_key_is_followed_by_the_providers_other_key() {
     let marks = [("401", Mark::Refused), ("402", Mark::Refused), ("403", Mark::Doubted), ("429", Mark::Limited)];
     for (status, mark) in marks {
-        let mut ex = exchange(PATHS[0].0, &["openai_k1", "anthropic_k1", "openai_k2"]);
+        let mut ex = exchange(SIDES[0].0, &["openai_k1", "anthropic_k1", "openai_k2"]);
         let head = pairs(&[(":status", status), ("content-type", "application/json")]);
         let (_, judged) = Answer::head(&mut ex, &head, false, SECOND).unwrap();
         assert_eq!(judged.next.as_deref(), Some("openai_k2"), "{status}");

@@ -1,18 +1,15 @@
 //! Every kind of failure: what it is told from, who is asked next, and what is noted of its key.
-#![cfg(test)]
 
 use std::rc::Rc;
 
 use engine::cooldown::Mark;
-use engine::exchange::{Answer, Body, Disposition, Exchange, Headers, intake};
-use engine::route::{Hop, Plan};
+use engine::exchange::{Answer, Body, Disposition, Exchange, Headers};
+use engine::route::Hop;
 use serde_json::{Value, json};
-use wire::scan::scan;
 
-const SECOND: u64 = 1_000_000_000;
+use crate::support::{CHAT, MESSAGES, SECOND, hop, pairs, planned, snapshot};
+
 const NOW: u64 = 1_795_262_400 * SECOND;
-const CHAT: &str = "/v1/chat/completions";
-const MESSAGES: &str = "/v1/messages";
 /// Clusters and the tokens their models take.
 const HOPS: [(&str, Option<u64>); 5] = [
     ("openai_k1", Some(100)),
@@ -21,10 +18,6 @@ const HOPS: [(&str, Option<u64>); 5] = [
     ("openai_k2", Some(200)),
     ("openrouter_k1", Some(1000)),
 ];
-
-fn pairs(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-}
 
 /// A request whose first try runs at the first of the clusters.
 fn exchange(path: &str, retry: &Value, errors: &Value, first: &str) -> Exchange {
@@ -36,19 +29,13 @@ fn exchange(path: &str, retry: &Value, errors: &Value, first: &str) -> Exchange 
     }
     providers[first.split_once('_').unwrap().0]["errors"] = errors.clone();
     let config = json!({"version": 1, "retry": retry, "providers": providers});
-    let s = engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot;
-    let lane = |cluster: &str| s.lanes.iter().position(|lane| lane.cluster == cluster).unwrap();
+    let s = snapshot(config);
     let begins = HOPS.iter().position(|(cluster, _)| *cluster == first).unwrap();
     let mut order = HOPS.to_vec();
     order[..=begins].rotate_right(1);
-    let hops = order
-        .into_iter()
-        .map(|(cluster, context)| Hop { lane: lane(cluster), model: cluster.into(), substituted: false, context })
-        .collect();
+    let hops = order.into_iter().map(|(cluster, context)| Hop { context, ..hop(&s, cluster, cluster) }).collect();
     let head = pairs(&[(":method", "POST"), (":path", path)]);
-    let intake = intake(&s, &head).unwrap_or_else(|(_, fault)| panic!("{fault:?}"));
-    let scan = scan(br#"{"model":"m","max_tokens":9,"messages":[]}"#).unwrap();
-    let mut ex = Exchange::new(Rc::new(s), intake, scan, None, Plan { hops }, NOW);
+    let mut ex = planned(&s, &head, br#"{"model":"m","max_tokens":9,"messages":[]}"#, hops, NOW);
     ex.begin(first, NOW).unwrap();
     ex
 }
@@ -328,7 +315,7 @@ fn the_trail_says_more_than_the_status_where_there_is_more() {
 
 #[test]
 fn a_status_is_left_as_it_is_where_envoy_retries_it() {
-    let policy = include_str!("../../../envoy/rds.yaml");
+    let policy = include_str!("../../../../envoy/rds.yaml");
     let (_, codes) = policy.split_once("retriable_status_codes: [").unwrap();
     let retried: Vec<u16> = codes.split(']').next().unwrap().split(", ").map(|code| code.parse().unwrap()).collect();
     for status in 400..600 {

@@ -1,0 +1,16 @@
+//! Scripted exchanges in simulated time: arrays of inputs, no Envoy.
+//!
+//! The modules say `cfg(test)` although all of this is a test: that is where clippy allows helpers to unwrap.
+
+#[cfg(test)]
+mod dialect;
+#[cfg(test)]
+mod disposition;
+#[cfg(test)]
+mod hold;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod whole;
