@@ -26,19 +26,6 @@ pub enum Flaw {
     Stalled,
 }
 
-impl Flaw {
-    /// The word for it in `x-attache-trail`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Fault => "error",
-            Self::Empty => "empty",
-            Self::Garbled => "garbled",
-            Self::Stalled => "stalled",
-        }
-    }
-}
-
 /// What to do with a held stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -87,7 +87,7 @@ pub(super) fn refer(ex: &mut Exchange, head: &mut Headers, fault: &Fault, now: u
 pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Fault, now: u64) -> Head {
     let mut out = Head::default();
     if let Some(current) = ex.tries.last_mut() {
-        (current.unusable, current.flaw) = (true, Some(flaw));
+        current.flaw = Some(flaw);
         let wait = fault.retry_after.map(|seconds| seconds.saturating_mul(1_000_000_000).min(LONGEST));
         current.told = wait.map(|wait| now.saturating_add(wait));
         current.ended.get_or_insert(now);

@@ -63,8 +63,6 @@ pub struct Try {
     pub status: Option<u16>,
     /// The answer was whole.
     pub complete: bool,
-    /// A good status, and a body that nobody can use.
-    pub unusable: bool,
     /// What was wrong with a stream of a good status.
     pub flaw: Option<Flaw>,
     /// What kind of failure it was.

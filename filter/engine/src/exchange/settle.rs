@@ -133,7 +133,7 @@ impl Exchange {
         let ok = t.status.is_some_and(|s| (200..300).contains(&s));
         let outcome = match t.status {
             None => Outcome::NoAnswer,
-            Some(_) if !ok || t.unusable => Outcome::Error,
+            Some(_) if !ok || t.flaw.is_some() => Outcome::Error,
             Some(_) if t.complete => Outcome::Ok,
             Some(_) => Outcome::Cut,
         };

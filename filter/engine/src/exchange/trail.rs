@@ -27,8 +27,12 @@ impl Exchange {
         }
         // What the status says already is not said again.
         let more = t.disposition.filter(|is| t.status.is_some_and(|status| *is != Disposition::of_status(status)));
-        let failed = t.flaw.is_some() && matches!(t.disposition, None | Some(Disposition::Transient));
-        if let Some(word) = t.flaw.filter(|_| failed).map(Flaw::word).or(more.map(Disposition::word)) {
+        let word = match (t.flaw, t.disposition) {
+            // A good status, and an error that is of no other kind.
+            (Some(Flaw::Fault), None | Some(Disposition::Transient)) => Some("error"),
+            _ => more.map(Disposition::word),
+        };
+        if let Some(word) = word {
             step.push(' ');
             step.push_str(word);
         }

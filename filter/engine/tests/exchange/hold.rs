@@ -132,7 +132,16 @@ fn a_stream_that_fails_before_content_is_a_failed_try_of_a_fitting_status() {
                     if !last {
                         ex.begin("openai_k2", 4 * SECOND).unwrap();
                         assert_eq!(ex.verdict, None, "another try, another verdict");
-                        let word = if status == 429 { "rate_limited" } else { flaw.word() };
+                        let word = if status == 429 {
+                            "rate_limited"
+                        } else {
+                            match flaw {
+                                Flaw::Fault => "error",
+                                Flaw::Empty => "empty",
+                                Flaw::Garbled => "garbled",
+                                Flaw::Stalled => "stalled",
+                            }
+                        };
                         let trail =
                             format!("{}/k1 200 {word} 2000ms → openai/k2 none", cluster.strip_suffix("_k1").unwrap());
                         assert_eq!(ex.trail(), Some(trail));
