@@ -172,7 +172,8 @@ impl Attempt {
             Body::Replace(new) if new.is_empty() && (all == 0 || size.is_none()) => {}
             Body::Replace(_) if size.is_none() => {
                 // The body has passed and is out of reach, and what is missing is its end: nobody may take it for whole.
-                host::reset().ok()?;
+                let (exchange, _) = self.running.as_ref()?;
+                watch::cut(&mut *exchange.try_borrow_mut().ok()?);
                 return Some(Action::Pause);
             }
             Body::Replace(new) => host::set_buffer(Buffer::ResponseBody, all, &new).ok()?,

@@ -128,10 +128,9 @@ fn plain() -> bool {
     headers.list().iter().any(|(name, value)| *name == b"content-type" && value.starts_with(b"text/plain"))
 }
 
-/// It was not the client who ended the stream, but the provider's side, or we at its trailers.
+/// It was not the client who ended the stream, but the provider's side.
 fn torn() -> bool {
-    let details = host::property("response\0code_details").unwrap_or_default();
-    details.starts_with(b"upstream_") || details == b"wasm_close_stream"
+    host::property("response\0code_details").is_ok_and(|details| details.starts_with(b"upstream_"))
 }
 
 impl Context for Plan {

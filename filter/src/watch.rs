@@ -82,43 +82,55 @@ pub(crate) fn tick(root: u32) {
 /// Looks at one; true if the host's context is now its own.
 fn look(context: u32, now: u64) -> bool {
     let parts = vm::with(|vm| {
-        let watched = vm.watch.get_mut(&context)?;
+        let watched = vm.watch.get(&context)?;
         Some((Rc::clone(&watched.exchange), Rc::clone(&watched.answer), watched.moved))
     });
     let Some((exchange, answer, moved)) = parts.flatten() else { return false };
     let (Ok(mut ex), Ok(mut answer)) = (exchange.try_borrow_mut(), answer.try_borrow_mut()) else { return false };
-    let Some((bytes, since)) = moved else {
-        let Some(head) = answer.late(&mut ex, now) else { return false };
-        cooldown::share(&mut ex, now);
-        drop((ex, answer));
-        shown(context, now);
-        if host::enter(context).is_err() {
-            return false;
-        }
-        let set = head.set.as_ref().is_some_and(|new| host::set_headers(Map::Response, new).is_ok());
-        if !set || carry_out(&head).is_none() || host::resume_response().is_err() {
-            log::warn!("a held stream could not be let go");
-        }
-        return true;
-    };
-    let have = ex.received();
-    let silent = u128::from(now.saturating_sub(since)) >= ex.snapshot.timeouts.idle.as_nanos();
-    let ends = if have == bytes { silent } else { ex.drones(now) };
-    if have != bytes && !ends {
-        vm::with(|vm| vm.watch.get_mut(&context).map(|watched| watched.moved = Some((have, now))));
-        return false;
+    match moved {
+        None => wait(context, &mut ex, &mut answer, now),
+        Some(moved) => pace(context, &mut ex, moved, now),
     }
-    if !ends {
-        return false;
-    }
-    ex.torn = true;
-    drop((ex, answer));
-    vm::with(|vm| vm.watch.remove(&context));
+}
+
+/// One that waits for its first content, perhaps for too long.
+fn wait(context: u32, ex: &mut Exchange, answer: &mut Answer, now: u64) -> bool {
+    let Some(head) = answer.late(ex, now) else { return false };
+    cooldown::share(ex, now);
+    shown(context, now);
     if host::enter(context).is_err() {
         return false;
     }
-    if host::reset().is_err() {
-        log::warn!("an answer that says nothing any more could not be cut");
+    let set = head.set.as_ref().is_some_and(|new| host::set_headers(Map::Response, new).is_ok());
+    if !set || carry_out(&head).is_none() || host::resume_response().is_err() {
+        log::warn!("a held stream could not be let go");
     }
     true
+}
+
+/// One on its way, which must move and come to content.
+fn pace(context: u32, ex: &mut Exchange, (bytes, since): (u64, u64), now: u64) -> bool {
+    let have = ex.received();
+    let moves = have != bytes;
+    let silent = !moves && u128::from(now.saturating_sub(since)) >= ex.snapshot.timeouts.idle.as_nanos();
+    if silent || moves && ex.drones(now) {
+        vm::with(|vm| vm.watch.remove(&context));
+        if host::enter(context).is_err() {
+            return false;
+        }
+        cut(ex);
+        return true;
+    }
+    if moves {
+        vm::with(|vm| vm.watch.get_mut(&context).map(|watched| watched.moved = Some((have, now))));
+    }
+    false
+}
+
+/// Ends an answer that can no longer become whole: its client sees a cut one. The host's context is the try's.
+pub(crate) fn cut(ex: &mut Exchange) {
+    ex.torn = true;
+    if host::reset().is_err() {
+        log::warn!("an answer could not be cut");
+    }
 }

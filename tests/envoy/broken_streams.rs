@@ -46,6 +46,25 @@ async fn a_stream_that_breaks_off_never_looks_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_lacks_its_end_at_the_trailers_is_cut_and_its_client_has_not_left() {
+    let world = World::start(TWO_VENDORS).await;
+    for (lane, model) in [(OPENAI_LANE, "gpt-4o-mini"), (ANTHROPIC_LANE, "claude-3-5-haiku")] {
+        for case in CASES.into_iter().filter(|case| case.stream) {
+            world.mock.host(lane.host).fault(Fault::Trailers { after: Some(6) }.next(1));
+            let answer = world.send(&case.call(&format!("{}/{model}", lane.provider), "cut")).await;
+            assert_eq!(answer.status, 200, "{case:?}");
+            assert!(answer.broken.is_some(), "{case:?} {}: it ended in good order", lane.provider);
+            assert!(is_not_whole(case.dialect, &answer), "{case:?} {}: {}", lane.provider, answer.text());
+        }
+    }
+    let ledger = world.ledger();
+    assert_eq!(ledger.wait_for(4).await.unwrap(), 4);
+    for settled in ledger.all().unwrap() {
+        assert!(settled.tries[0].outcome == Outcome::Cut && !settled.client_gone, "{settled:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_held_answer_that_breaks_off_is_served_by_the_next_provider() {
     // To translate a unary answer all of it is needed, so nothing has been said yet when it breaks.
     let yaml = format!(

@@ -212,7 +212,7 @@ fn steps(answer: Answer, fault: Option<Fault>, seed: u64) -> Vec<Step> {
             let pieces = split_characters(&units.concat()).into_iter();
             pieces.flat_map(|piece| [Step::Send(piece), Step::Sleep(SPLIT)]).collect()
         }
-        Some(Fault::Trailers) => units.into_iter().map(Step::Send).chain([Step::Trailers]).collect(),
+        Some(Fault::Trailers { after }) => first(after.unwrap_or(units.len())).chain([Step::Trailers]).collect(),
         Some(Fault::Drip { ms }) => {
             units.into_iter().flat_map(|unit| [Step::Sleep(Duration::from_millis(ms)), Step::Send(unit)]).collect()
         }

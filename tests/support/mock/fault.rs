@@ -46,8 +46,8 @@ pub enum Fault {
     Instead { headers: Vec<(String, String)>, body: Vec<u8> },
     /// The right answer in pieces of which each ends inside a character, wherever one has several bytes.
     SplitCharacters,
-    /// The right answer, and trailers (HTTP/2).
-    Trailers,
+    /// The right answer, or so many of its events, and trailers (HTTP/2).
+    Trailers { after: Option<usize> },
     /// The response's head, and the rest so many milliseconds later.
     Late { ms: u64 },
     /// So many milliseconds before each event.
