@@ -29,7 +29,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn mended(name: &str, body: &str) -> (String, Vec<String>) {
+/// What a provider gets of a body of its own format, and what is noted.
+pub(crate) fn mended(name: &str, body: &str) -> (String, Vec<String>) {
     let format = provider::find(name).unwrap().format;
     let found = scan(body.as_bytes()).unwrap();
     let mut losses = Losses::default();

@@ -3,21 +3,15 @@
 use proptest::prelude::*;
 use wire::ir::Losses;
 use wire::provider;
-use wire::scan::{scan, splice};
+use wire::scan::scan;
 
 use crate::cases;
+use crate::mend::mended;
 use crate::tree::Tree;
 
 /// What Anthropic gets of a body of its own format, and what is noted.
 fn sent(body: &str) -> (String, Vec<String>) {
-    let format = provider::find("anthropic").unwrap().format;
-    let found = scan(body.as_bytes()).unwrap();
-    let mut losses = Losses::default();
-    let mut edits = format.edits(&found, "m");
-    if format.particular(&found) {
-        edits.extend(format.mend(&found, body.as_bytes(), &mut losses));
-    }
-    (String::from_utf8(splice(body.as_bytes(), &edits)).unwrap(), losses.dropped)
+    mended("anthropic", body)
 }
 
 const UNSIGNED: &str = r#"{"type":"thinking","thinking":"Hm.","signature":""}"#;
