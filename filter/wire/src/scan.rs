@@ -17,9 +17,13 @@ use crate::json::find::Name;
 use crate::json::{self, Object};
 
 mod fallbacks;
+mod inside;
 mod list;
+mod reach;
 
+pub use inside::Inside;
 pub use list::List;
+pub use reach::{Prompt, Reach};
 
 /// One member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,10 @@ pub struct Scan {
     pub unsigned: bool,
     /// Where the members of [`ASIDE`] are that the body has.
     pub aside: Vec<(&'static str, Member)>,
+    /// Where the members of [`TERMS`] are that the body has.
+    pub terms: Vec<(&'static str, Range<usize>)>,
+    /// What the names of the members say of the prompt the model will see.
+    pub reach: Reach,
     /// Number of members; tells whether an insertion needs a comma.
     pub members: usize,
     /// Position after the opening brace.
@@ -103,6 +111,12 @@ impl Scan {
     #[must_use]
     pub fn aside(&self, name: &str) -> Option<&Member> {
         self.aside.iter().find(|(have, _)| *have == name).map(|(_, at)| at)
+    }
+
+    /// Where the value of a member of [`TERMS`] is.
+    #[must_use]
+    pub fn term(&self, name: &str) -> Option<Range<usize>> {
+        self.terms.iter().find(|(have, _)| *have == name).map(|(_, at)| at.clone())
     }
 
     /// The edit that adds one member at the end of an object that keeps at least one. `json` is its value.
@@ -145,16 +159,16 @@ pub fn quoted(text: &str) -> String {
 pub fn scan(body: &[u8]) -> Result<Scan, Malformed> {
     let text = std::str::from_utf8(body)
         .map_err(|e| Malformed { path: String::new(), message: format!("not UTF-8 at byte {}", e.valid_up_to()) })?;
-    let mut pass = Pass { body: text, names: [NAMES, ASIDE], start: 0, members: 0, found: Vec::new(), twice: None };
+    let mut pass = Pass::of(text, [NAMES, ASIDE, TERMS]);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(&mut pass).and_then(|()| deserializer.end()).map_err(|e| Malformed::syntax(&e))?;
-    let Pass { start, members, mut found, twice, .. } = pass;
+    let Pass { start, members, mut found, twice, reach, .. } = pass;
     if let Some(name) = twice {
         return Err(Malformed { path: name.to_owned(), message: "appears twice, expected once".to_owned() });
     }
     found.sort_by_key(|found| NAMES.iter().position(|name| *name == found.name));
     let end = text.rfind('}').unwrap_or_default();
-    let mut scan = Scan { start, members, end, len: body.len(), ..Scan::default() };
+    let mut scan = Scan { start, members, reach, end, len: body.len(), ..Scan::default() };
     for found in found {
         scan.take(found)?;
     }
@@ -183,6 +197,10 @@ pub const ASIDE: &[&str] = &[
     "web_search_options",
 ];
 
+/// Members that say on which terms a request is served: how often, where, how soon, with which tools, how long its prompt
+/// is kept.
+pub const TERMS: &[&str] = &["best_of", "inference_geo", "n", "prompt_cache_options", "speed", "tools"];
+
 /// One member that was asked for.
 struct Found<'a> {
     name: &'static str,
@@ -190,61 +208,22 @@ struct Found<'a> {
     at: Member,
 }
 
-/// Members of one object inside a body.
-#[derive(Debug)]
-pub struct Inside {
-    start: usize,
-    found: Vec<(&'static str, Member)>,
-}
-
-impl Inside {
-    /// Where the members of these names are in an object that lies in `body` as `range`. None if it is no object.
-    #[must_use]
-    pub fn find(body: &str, range: Range<usize>, names: &'static [&'static str]) -> Option<Self> {
-        let offset = range.start;
-        let text = body.get(range)?;
-        let mut pass = Pass { body: text, names: [names, &[]], start: 0, members: 0, found: Vec::new(), twice: None };
-        serde_json::Deserializer::from_str(text).deserialize_map(&mut pass).ok()?;
-        let found = pass.found.into_iter().map(|found| (found.name, found.at.moved(offset))).collect();
-        Some(Self { start: pass.start + offset, found })
-    }
-
-    /// Where this member is.
-    #[must_use]
-    pub fn at(&self, name: &str) -> Option<&Member> {
-        self.found.iter().find(|(have, _)| *have == name).map(|(_, at)| at)
-    }
-
-    /// The edits that remove several members.
-    #[must_use]
-    pub fn remove_all(&self, members: &[&Member]) -> Vec<Edit> {
-        cut_all(self.start, members)
-    }
-}
-
-impl Member {
-    fn moved(self, by: usize) -> Self {
-        let moved = |range: Range<usize>| range.start + by..range.end + by;
-        Self {
-            whole: moved(self.whole),
-            name: moved(self.name),
-            value: moved(self.value),
-            next: self.next.map(|next| next + by),
-        }
-    }
-}
-
 /// State of one pass.
 struct Pass<'a> {
     body: &'a str,
-    names: [&'static [&'static str]; 2],
+    names: [&'static [&'static str]; 3],
     start: usize,
     members: usize,
     found: Vec<Found<'a>>,
     twice: Option<&'static str>,
+    reach: Reach,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn of(body: &'a str, names: [&'static [&'static str]; 3]) -> Self {
+        Self { body, names, start: 0, members: 0, found: Vec::new(), twice: None, reach: Reach::Said }
+    }
+
     fn range(&self, raw: &RawValue) -> Range<usize> {
         place(self.body, raw)
     }
@@ -294,6 +273,7 @@ impl<'a> Visitor<'a> for &mut Pass<'a> {
                     self.found.push(Found { name, value, at });
                 }
             }
+            self.reach = self.reach.max(Reach::of(&text));
         }
         Ok(())
     }
@@ -321,6 +301,7 @@ impl Scan {
                 self.unsigned = empty_signature(value.get());
                 self.messages_at = Some(at);
             }
+            name if TERMS.contains(&name) => self.terms.push((name, at.value)),
             name if ASIDE.contains(&name) => self.aside.push((name, at)),
             _ => {
                 if !null {

@@ -3,7 +3,9 @@
 /// Token counts of one try. `None` means the provider did not say; it is not zero.
 ///
 /// `input` counts *all* prompt tokens, cached ones included (the OpenAI reading); formats that report cached tokens
-/// beside the uncached ones (Anthropic) are summed on decoding and split again on encoding.
+/// beside the uncached ones (Anthropic) are summed on decoding and split again on encoding. `output` counts reasoning
+/// likewise; servers that count it beside (xAI) are summed. Every other field is a part of one of these two, and no token
+/// is in two parts.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Prompt tokens, cached ones included.
@@ -14,8 +16,14 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Prompt tokens written to the provider's prompt cache.
     pub cache_write: Option<u64>,
+    /// Of those written, the ones to be kept for an hour and more (Anthropic's `ttl: 1h`).
+    pub cache_write_long: Option<u64>,
     /// Completion tokens spent on reasoning.
     pub reasoning: Option<u64>,
+    /// Prompt tokens that are sound.
+    pub audio_input: Option<u64>,
+    /// Completion tokens that are sound.
+    pub audio_output: Option<u64>,
 }
 
 impl Usage {
@@ -25,7 +33,10 @@ impl Usage {
         self.output = later.output.or(self.output);
         self.cache_read = later.cache_read.or(self.cache_read);
         self.cache_write = later.cache_write.or(self.cache_write);
+        self.cache_write_long = later.cache_write_long.or(self.cache_write_long);
         self.reasoning = later.reasoning.or(self.reasoning);
+        self.audio_input = later.audio_input.or(self.audio_input);
+        self.audio_output = later.audio_output.or(self.audio_output);
     }
 
     /// True if the provider said nothing at all.

@@ -20,11 +20,16 @@ impl Name {
         Self { quoted, finder: OnceLock::new() }
     }
 
-    /// Somewhere a member of this name has a value that begins so. Inside a string the quotes would be escaped.
+    /// Somewhere a member of this name has a value that begins so.
     pub(crate) fn begins(&self, data: &[u8], value_begins: &[u8]) -> bool {
-        let value = |at: usize| value(data, at + self.quoted.len()).and_then(|at| data.get(at..));
+        self.values(data).any(|rest| rest.starts_with(value_begins))
+    }
+
+    /// The data from the value of each member of this name on. Inside a string the quotes would be escaped.
+    pub(crate) fn values<'a>(&self, data: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let length = self.quoted.len();
         let finder = self.finder.get_or_init(|| Finder::new(self.quoted));
-        finder.find_iter(data).any(|at| value(at).is_some_and(|rest| rest.starts_with(value_begins)))
+        finder.find_iter(data).filter_map(move |at| value(data, at + length).and_then(|at| data.get(at..)))
     }
 }
 
@@ -38,6 +43,11 @@ pub(crate) fn value(data: &[u8], at: usize) -> Option<usize> {
 pub(crate) fn something(data: &[u8], at: usize) -> usize {
     let rest = data.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// Every place where these bytes stand.
+pub(crate) fn all(data: &[u8], bytes: &'static [u8]) -> impl Iterator<Item = usize> {
+    memmem::find_iter(data, bytes)
 }
 
 /// The last member of this name (with its quotes) in the last bytes of a document.

@@ -259,8 +259,10 @@ pub fn raw(text: String) -> Option<Json> {
     RawValue::from_string(text).ok()
 }
 
+/// A number's text as a whole number; `2.0` and `1e3` are such.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the guard holds both")]
-pub(crate) fn whole(text: &str) -> Option<u64> {
+pub fn whole(text: &str) -> Option<u64> {
     if let Ok(n) = text.parse::<u64>() {
         return Some(n);
     }

@@ -128,6 +128,8 @@ impl Answer {
 
     /// What of it a format can say.
     pub(crate) fn told_by(mut self, format: &str) -> Self {
+        // Anthropic's own split: an answer keeps it as that format's, a stream that is told anew has no place for it.
+        self.usage.cache_write_long = None;
         match format {
             "openai_chat" => {
                 if !self.id.is_empty() && !self.id.starts_with("chatcmpl-") {
@@ -190,6 +192,8 @@ impl Answer {
                 }
                 self.usage.input = self.usage.input.or(Some(0));
                 self.usage.output = self.usage.output.or(Some(0));
+                // It has no sound.
+                (self.usage.audio_input, self.usage.audio_output) = (None, None);
             }
             other => panic!("say what {other} can tell"),
         }

@@ -46,6 +46,8 @@ mod tree;
 #[cfg(test)]
 mod unsigned;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod walk;
 #[cfg(test)]
 mod watch;

@@ -13,6 +13,7 @@ pub(super) struct Counts {
     output: Option<u64>,
     cache_read: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_long: Option<u64>,
     thinking: Option<u64>,
 }
 
@@ -26,6 +27,11 @@ impl Counts {
         count("output_tokens", &mut self.output);
         count("cache_read_input_tokens", &mut self.cache_read);
         count("cache_creation_input_tokens", &mut self.cache_write);
+        // Read and left where it is: the split by age is this format's own.
+        if let Some(mut written) = o.peek("cache_creation").and_then(|raw| Object::of(raw, "cache_creation").ok()) {
+            let long = written.u64("ephemeral_1h_input_tokens").ok().flatten();
+            self.cache_write_long = long.or(self.cache_write_long);
+        }
         if let Ok(Some(mut details)) = o.object("output_tokens_details") {
             self.thinking = details.u64("thinking_tokens").ok().flatten().or(self.thinking);
         }
@@ -39,7 +45,9 @@ impl Counts {
             output: self.output,
             cache_read: self.cache_read,
             cache_write: self.cache_write,
+            cache_write_long: self.cache_write_long,
             reasoning: self.thinking,
+            ..Usage::default()
         }
     }
 }

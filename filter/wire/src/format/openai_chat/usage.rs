@@ -21,6 +21,7 @@ pub(super) fn read(raw: &RawValue) -> Usage {
         usage.cache_read = count(&mut details, "cached_tokens").or(usage.cache_read);
         // OpenRouter's addition.
         usage.cache_write = count(&mut details, "cache_write_tokens");
+        usage.audio_input = count(&mut details, "audio_tokens");
     }
     let prompt = usage.input;
     // More cached tokens than tokens: this server counts them beside the others (Grok on Azure does).
@@ -31,6 +32,7 @@ pub(super) fn read(raw: &RawValue) -> Usage {
     }
     if let Ok(Some(mut details)) = o.object("completion_tokens_details") {
         usage.reasoning = count(&mut details, "reasoning_tokens").or(usage.reasoning);
+        usage.audio_output = count(&mut details, "audio_tokens");
     }
     // The sum shows whether a server counts reasoning beside the other completion tokens (xAI does).
     if let (Some(input), Some(output), Some(reasoning), Some(total)) =
@@ -57,16 +59,21 @@ pub(super) fn write(o: &mut ObjectWriter<'_>, usage: &Usage) {
         o.u64("prompt_tokens", input);
         o.u64("completion_tokens", output);
         o.u64("total_tokens", input.saturating_add(output));
-        if usage.cache_read.is_some() || usage.cache_write.is_some() {
-            o.object("prompt_tokens_details", |details| {
-                details.u64("cached_tokens", usage.cache_read.unwrap_or(0));
-                if let Some(written) = usage.cache_write {
-                    details.u64("cache_write_tokens", written);
-                }
-            });
-        }
-        if let Some(reasoning) = usage.reasoning {
-            o.object("completion_tokens_details", |details| details.u64("reasoning_tokens", reasoning));
-        }
+        let cached = usage.cache_read.or(usage.cache_write.map(|_| 0));
+        let (written, heard) = (usage.cache_write, usage.audio_input);
+        let parts = [("cached_tokens", cached), ("cache_write_tokens", written), ("audio_tokens", heard)];
+        details(o, "prompt_tokens_details", &parts);
+        let parts = [("reasoning_tokens", usage.reasoning), ("audio_tokens", usage.audio_output)];
+        details(o, "completion_tokens_details", &parts);
+    });
+}
+
+/// Writes the counts that are there, if any is.
+fn details(o: &mut ObjectWriter<'_>, name: &'static str, counts: &[(&'static str, Option<u64>)]) {
+    if counts.iter().all(|(_, count)| count.is_none()) {
+        return;
+    }
+    o.object(name, |o| {
+        counts.iter().for_each(|(name, count)| count.iter().for_each(|count| o.u64(name, *count)));
     });
 }

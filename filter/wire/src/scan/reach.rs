@@ -1,0 +1,333 @@
+//! How far a request reaches beyond its own bytes: what a vendor adds to the prompt that the model sees.
+//!
+//! A byte-level tokenizer never makes more tokens than bytes, and the JSON around a message is longer than the
+//! template's tokens for it. So the body's length bounds the prompt, unless it *names* what is not in it (an image by
+//! address), or has the vendor write more (instructions for tools, results of a search).
+//!
+//! Does not: count tokens, or know a vendor's template; see `engine::govern::size`.
+//!
+//! Decision: known-harmless names and types are listed, and whatever else is there counts as more. Only members of the
+//! top level and tools that are known to bring unbounded text are listed the other way round, since anything may be a
+//! member that is unknown here. Found by searching, not by parsing: this runs on the hot path of requests under a limit.
+//! Rejected: decoding the request; it costs ten times as much and knows no more.
+
+use std::ops::Range;
+
+use super::{Inside, List, Member, Scan};
+use crate::json::find::{self, Name};
+
+/// What is to be expected besides the bytes of the body. The later outweighs the earlier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing but the vendor's template.
+    #[default]
+    Said,
+    /// Instructions that the vendor writes for it: tools, a schema of the answer.
+    Instructed,
+    /// What is not text, or lies elsewhere: only the model's window bounds it.
+    Media,
+    /// Work that the vendor does in between, on prompts nobody can foresee: searches, code, other models.
+    Beyond,
+}
+
+/// Members that add nothing to the prompt but what they say.
+const SAID: &[&str] = &[
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "stream",
+    "stream_options",
+    "system",
+    "temperature",
+    "top_p",
+    "top_k",
+    "n",
+    "stop",
+    "stop_sequences",
+    "seed",
+    "user",
+    "metadata",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "store",
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "cache_control",
+    "parallel_tool_calls",
+    "fallbacks",
+];
+
+/// Members under which a vendor asks other models, searches or calls servers, or bills words of the client as the
+/// answer's.
+const BEYOND: &[&str] = &[
+    "container",
+    "context_management",
+    "extra_body",
+    "mcp_servers",
+    "models",
+    "plugins",
+    "prediction",
+    "preset",
+    "search_parameters",
+    "web_search_options",
+];
+
+/// Values of `type` that stand for text and for nothing else: parts, tools, markers, and the types of JSON Schema.
+const TEXTS: &[&str] = &[
+    "text",
+    "string",
+    "object",
+    "function",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "redacted_thinking",
+    "refusal",
+    "array",
+    "number",
+    "integer",
+    "boolean",
+    "null",
+    "custom",
+    "ephemeral",
+    "enabled",
+    "disabled",
+    "adaptive",
+    "auto",
+    "any",
+    "tool",
+    "none",
+    "json_schema",
+    "json_object",
+    "grammar",
+    // How an image or a document is given, which has a type of its own.
+    "base64",
+    "url",
+];
+
+/// Anthropic's tools that the client itself carries out; the version's date follows.
+const CLIENTS: &[&str] = &["bash_", "computer_", "memory_", "str_replace_", "text_editor_"];
+
+impl Reach {
+    /// What a top-level member of this name says.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        match name {
+            _ if SAID.contains(&name) => Self::Said,
+            _ if BEYOND.contains(&name) => Self::Beyond,
+            _ => Self::Instructed,
+        }
+    }
+
+    /// What a value of `type` says.
+    fn of_type(value: &str) -> Self {
+        let date = value.rsplit_once('_').map_or("", |(_, date)| date);
+        let dated = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
+        match value {
+            _ if TEXTS.contains(&value) => Self::Said,
+            _ if dated && CLIENTS.iter().any(|name| value.starts_with(name)) => Self::Instructed,
+            _ if dated || value.contains([':', '\\']) || value.starts_with("web_search") => Self::Beyond,
+            _ => Self::Media,
+        }
+    }
+}
+
+/// What a search through a whole body finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// How far it reaches.
+    pub reach: Reach,
+    /// Tools for which the vendor has long instructions of its own.
+    pub tools: u64,
+    /// Parts that are not text.
+    pub media: u64,
+    /// Bytes of their encoded data.
+    pub data: u64,
+    /// A part of it is to stay in the vendor's cache for longer than by default.
+    pub long_cache: bool,
+}
+
+impl Prompt {
+    /// Looks through a body that has been scanned.
+    #[must_use]
+    pub fn of(scan: &Scan, body: &[u8]) -> Self {
+        let (mut prompt, mut disguised) = (Self::default(), false);
+        // In one pass: without SIMD a search for each text of several bytes costs more than reading the request did.
+        for at in memchr::memchr2_iter(b'"', b'\\', body) {
+            let rest = body.get(at..).unwrap_or_default();
+            let value = |name: &[u8]| {
+                let at = if rest.starts_with(name) { find::value(rest, name.len()) } else { None };
+                at.and_then(|at| rest.get(at..))
+            };
+            if let Some(value) = value(b"\"type\"") {
+                prompt.part(value);
+            } else if let Some(value) = value(b"\"ttl\"") {
+                // What Anthropic and OpenAI keep it for without being asked.
+                prompt.long_cache |= !(value.starts_with(b"\"5m\"") || value.starts_with(b"\"30m\""));
+            } else {
+                disguised |= hides(body, at);
+            }
+        }
+        if prompt.media > 0 {
+            prompt.data = encoded(body);
+            let served = scan.term("tools").is_some_and(|tools| served(body, tools));
+            prompt.reach = if served { Reach::Beyond } else { prompt.reach };
+        }
+        prompt.reach = prompt.reach.max(scan.reach);
+        if disguised {
+            prompt = Self { reach: Reach::Beyond, long_cache: true, ..prompt };
+        }
+        prompt
+    }
+
+    /// One more has this `type`.
+    fn part(&mut self, value: &[u8]) {
+        // A member called so of a schema or of somebody's data: no part, and no tool.
+        let Some(word) = value.strip_prefix(b"\"") else { return };
+        let word = word.split(|byte| *byte == b'"').next().unwrap_or_default();
+        let reach = std::str::from_utf8(word).map_or(Reach::Beyond, Reach::of_type);
+        self.tools += u64::from(reach == Reach::Instructed);
+        self.media += u64::from(reach == Reach::Media);
+        self.reach = self.reach.max(reach);
+    }
+}
+
+/// One of these tools is none the client carries out. What stands deeper in a tool is somebody's schema.
+fn served(body: &[u8], tools: Range<usize>) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return true };
+    let Some(list) = List::find(text, tools.clone()) else { return text.get(tools) != Some("null") };
+    let word = |item: &Member| {
+        let inside = Inside::find(text, item.value.clone(), &["type"])?;
+        Some(text.get(inside.at("type")?.value.clone())?.trim_matches('"'))
+    };
+    list.items.iter().filter_map(word).any(|word| Reach::of_type(word) > Reach::Instructed)
+}
+
+/// Bytes of texts that are base64: after a `data:` address's mark, or as the value of a `data`.
+fn encoded(body: &[u8]) -> u64 {
+    static DATA: Name = Name::new(b"\"data\"");
+    let addresses = find::all(body, b";base64,").filter_map(|at| body.get(at..));
+    let values = DATA.values(body).filter_map(|value| value.strip_prefix(b"\""));
+    let length = |text: &[u8]| memchr::memchr(b'"', text).unwrap_or(text.len()) as u64;
+    addresses.chain(values).map(length).sum()
+}
+
+/// Here a letter stands as an escape that no encoder needs (`\u0074ype`). Names are searched for by their bytes, so this
+/// may hide one.
+fn hides(body: &[u8], at: usize) -> bool {
+    let (before, here) = body.split_at_checked(at).unwrap_or_default();
+    let Some(code) = here.strip_prefix(b"\\u00").and_then(|code| code.get(..2)) else { return false };
+    let slashes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+    let code = std::str::from_utf8(code).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    slashes % 2 == 0 && code.is_some_and(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(body: &str) -> Prompt {
+        Prompt::of(&super::super::scan(body.as_bytes()).unwrap(), body.as_bytes())
+    }
+
+    fn reach(body: &str) -> Reach {
+        found(body).reach
+    }
+
+    #[test]
+    fn text_and_schemas_are_text() {
+        let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"\"type\":\"image\""}]}],
+            "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":
+            {"type":{"type":["string","null"]},"n":{"type" : "integer"}}}}}]}"#;
+        assert_eq!(found(body), Prompt { reach: Reach::Instructed, ..Prompt::default() });
+    }
+
+    #[test]
+    fn what_is_not_text_is_found_by_its_type() {
+        for part in ["image_url", "image", "document", "input_audio", "file", "video_url", "heard_of_never"] {
+            assert_eq!(
+                reach(&format!(r#"{{"messages":[{{"content":[{{"type" :"{part}"}}]}}]}}"#)),
+                Reach::Media,
+                "{part}"
+            );
+        }
+    }
+
+    #[test]
+    fn encoded_data_is_measured() {
+        let body = r#"{"a":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}},
+            {"type":"image","source":{"type":"base64","data" : "AAAAAAAA"}}]}"#;
+        let found = found(body);
+        assert_eq!((found.reach, found.media, found.data), (Reach::Media, 2, 4 + 8 + 8));
+        assert_eq!(super::tests::found(r#"{"user":"x;base64,AAAA"}"#).data, 0);
+    }
+
+    #[test]
+    fn a_vendors_own_tools_reach_beyond() {
+        for tool in [
+            "web_search_20250305",
+            "code_execution_20260120",
+            "openrouter:web_search",
+            "web_search",
+            "compact_20260112",
+            "browser_search",
+            "code_interpreter",
+        ] {
+            assert_eq!(reach(&format!(r#"{{"tools":[{{"type":"{tool}"}}]}}"#)), Reach::Beyond, "{tool}");
+        }
+        // Deeper down it is a schema or an example.
+        let nested = r#"{"tools":[{"type":"function","function":{"parameters":{"default":{"type":"image"}}}}]}"#;
+        assert_eq!(reach(nested), Reach::Media);
+        assert_eq!(reach(r#"{"tools":"image","messages":[{"type":"image"}]}"#), Reach::Beyond, "no list");
+        assert_eq!(reach(r#"{"tools":null,"messages":[{"type":"image"}]}"#), Reach::Media);
+        let client = found(r#"{"tools":[{"type":"bash_20250124"},{"type":"memory_20250818"}]}"#);
+        assert_eq!((client.reach, client.tools), (Reach::Instructed, 2));
+    }
+
+    #[test]
+    fn nothing_hides_behind_escapes() {
+        for body in
+            [r#"{"t\u0079pe":"image"}"#, r#"{"type":"im\u0061ge"}"#, r#"{"a":"\\\u0074"}"#, r#"{"type":"image\/x"}"#]
+        {
+            assert_eq!(reach(body), Reach::Beyond, "{body}");
+        }
+        // What encoders do write, and an escaped backslash.
+        for body in [r#"{"user":"\u003cb\u003e \u0026 \u007f \u0009 \u00e9"}"#, r#"{"user":"\\u0074"}"#] {
+            assert_eq!(reach(body), Reach::Said, "{body}");
+        }
+        assert!(!hides(br"\u00", 0) && !hides(br"\u007", 0), "cut short");
+    }
+
+    #[test]
+    fn a_longer_cache_is_seen() {
+        let long = |body: &str| found(body).long_cache;
+        assert!(long(r#"{"cache_control":{"type":"ephemeral","ttl": "1h"}}"#));
+        assert!(!long(r#"{"cache_control":{"type":"ephemeral","ttl":"5m"}}"#));
+        assert!(!long(r#"{"cache_control":{"type":"ephemeral"},"a":"\"ttl\":\"1h\""}"#));
+    }
+
+    #[test]
+    fn names_at_the_top_are_told_apart() {
+        assert_eq!(reach(r#"{"model":"m","messages":[],"temperature":1,"n":2}"#), Reach::Said);
+        assert_eq!(reach(r#"{"model":"m","tools":[],"n":2}"#), Reach::Instructed);
+        assert_eq!(reach(r#"{"model":"m","tools":[],"pl\u0075gins":[]}"#), Reach::Beyond);
+    }
+
+    #[test]
+    fn terms_are_found_once() {
+        let body = r#"{"n":2,"speed":"fast","inference_geo":"us"}"#;
+        let scan = super::super::scan(body.as_bytes()).unwrap();
+        let term = |name| scan.term(name).and_then(|at| body.get(at));
+        assert_eq!((term("n"), term("speed"), term("best_of")), (Some("2"), Some("\"fast\""), None));
+        assert!(super::super::scan(br#"{"n":1,"n":9}"#).is_err());
+    }
+}
