@@ -10,6 +10,8 @@ pub mod config;
 pub mod cooldown;
 pub mod draw;
 pub mod exchange;
+pub mod govern;
+pub mod identity;
 pub mod keys;
 mod nearest;
 pub mod route;

@@ -143,7 +143,7 @@ virtual_keys:
   - { name: prod, secret: env:VK_PROD }
 "#;
     let mut whole = loaded(whole);
-    let part = guest(&whole.typed);
+    let part = guest(&whole);
     let text = part.to_string();
     for secret in ["/run/secret", "VK_PROD", "virtual_keys", "null"] {
         assert!(!text.contains(secret), "{secret} in {text}");

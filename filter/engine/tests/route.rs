@@ -41,20 +41,12 @@ fn hops(s: &Snapshot, plan: &Plan) -> Vec<String> {
 }
 
 fn key(candidates: Vec<KeyCandidate>, models: Option<Names>, substitute: bool) -> VirtualKey {
-    VirtualKey {
-        name: "vk".into(),
-        secret: String::new(),
-        models,
-        candidates,
-        substitute,
-        disabled: false,
-        team: None,
-        customer: None,
-    }
+    VirtualKey { name: "vk".into(), models, candidates, substitute, ..VirtualKey::default() }
 }
 
 fn own(provider: &str, models: &[&str], weight: f64) -> KeyCandidate {
-    KeyCandidate { provider: provider.into(), models: models.iter().map(|m| (*m).into()).collect(), weight }
+    let models = models.iter().map(|m| (*m).into()).collect();
+    KeyCandidate { provider: provider.into(), models, weight, ..KeyCandidate::default() }
 }
 
 /// The provider said when to come back.

@@ -5,34 +5,87 @@
 //! Decision: serde stops at its first error, so the misfit is told, taken out of the document, and the rest is read
 //! again. Rejected: a hand-written walk over the document, which would have to repeat the schema.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::fault::Faults;
 use super::node::{MAPPING, Misfit, Node, one_of};
 use super::path::Path;
-use super::schema::Config;
+use super::schema::Limit;
 
 /// More than anybody wants to read at once.
 const MOST: usize = 100;
 
 /// The document's typed form. What does not fit is told and left out.
-pub(super) fn read(mut document: Value, faults: &mut Faults) -> Config {
+pub(super) fn read<T: DeserializeOwned + Default>(mut document: Value, faults: &mut Faults) -> T {
     refuse_nothing(&mut document, &Path::root(), faults);
+    typed(document, &Path::root(), faults)
+}
+
+/// What only the sidecar reads, before it is read.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    members: Vec<(&'static str, Value)>,
+    limits: Vec<(String, Value)>,
+}
+
+impl Parts {
+    /// Takes them out of a document. Where one was stands that it was there.
+    pub(super) fn take(document: &mut Value, faults: &mut Faults) -> Self {
+        refuse_nothing(document, &Path::root(), faults);
+        let mut parts = Self::default();
+        for name in PARTS {
+            parts.members.extend(document.get_mut(name).map(|part| (name, take(part))));
+        }
+        for (name, provider) in document.get_mut("providers").and_then(Value::as_object_mut).into_iter().flatten() {
+            parts.limits.extend(provider.get_mut("limits").map(|limits| (name.clone(), take(limits))));
+        }
+        parts
+    }
+
+    /// The typed form of a member.
+    pub(super) fn read<T: DeserializeOwned + Default>(&mut self, name: &str, faults: &mut Faults) -> T {
+        let found = self.members.iter_mut().find(|(known, _)| *known == name);
+        found.map(|(_, part)| typed(std::mem::take(part), &Path::root().member(name), faults)).unwrap_or_default()
+    }
+
+    /// The limits of this provider as a whole.
+    pub(super) fn limits(&mut self, provider: &str, path: &Path, faults: &mut Faults) -> Vec<Limit> {
+        let found = self.limits.iter_mut().find(|(known, _)| known == provider);
+        found.map(|(_, limits)| typed(std::mem::take(limits), path, faults)).unwrap_or_default()
+    }
+}
+
+/// Members of [`super::schema::Config`] that are a [`super::schema::Part`].
+const PARTS: [&str; 9] =
+    ["virtual_keys", "global", "customers", "teams", "projects", "pools", "prices", "governance", "identities"];
+
+fn take(part: &mut Value) -> Value {
+    let there = match &*part {
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Null => false,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    };
+    std::mem::replace(part, Value::Bool(there))
+}
+
+fn typed<T: DeserializeOwned + Default>(mut document: Value, base: &Path, faults: &mut Faults) -> T {
     for _ in 0..MOST {
         let (steps, misfit) = match serde_path_to_error::deserialize(Node(&document)) {
-            Ok(config) => return config,
+            Ok(typed) => return typed,
             Err(error) => (error.path().iter().cloned().collect::<Vec<_>>(), error.into_inner()),
         };
         let replacement = replacement(&misfit);
-        tell(misfit, &path(&steps), faults);
+        tell(misfit, &path(base, &steps), faults);
         if take_out(&mut document, &steps, replacement).is_none() {
             break;
         }
     }
     // Whatever the rules would say about a document read in half is a consequence.
-    faults.add(&Path::root(), "more than can be told at once", "the faults above to be mended first");
-    Config::default()
+    faults.add(base, "more than can be told at once", "the faults above to be mended first");
+    T::default()
 }
 
 /// A member without a value is a slip: `secret:` left blank must not mean that no secret is needed. A number that is
@@ -58,8 +111,8 @@ fn refuse_nothing(value: &mut Value, path: &Path, faults: &mut Faults) {
     }
 }
 
-fn path(steps: &[Segment]) -> Path {
-    steps.iter().fold(Path::root(), |path, step| match step {
+fn path(base: &Path, steps: &[Segment]) -> Path {
+    steps.iter().fold(base.clone(), |path, step| match step {
         Segment::Seq { index } => path.index(*index),
         Segment::Map { key } => path.member(key),
         // Not in this schema: its enums hold no data.

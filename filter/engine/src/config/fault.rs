@@ -46,6 +46,21 @@ impl Fault {
         Self::told(path, found.into(), expected.into(), Location::caller())
     }
 
+    /// As [`Fault::new`], for a name that is none of the known ones.
+    #[must_use]
+    #[track_caller]
+    pub fn unknown<'a>(
+        path: &Path,
+        name: &str,
+        expected: impl Into<String>,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let nearest = nearest(name, known).map(str::to_owned);
+        // The path ends with a member's name already.
+        let found = if path.is_name() { "an unknown name".to_owned() } else { format!("{name:?}") };
+        Self { nearest, ..Self::new(path, found, expected) }
+    }
+
     #[inline(never)]
     fn told(path: &Path, found: String, expected: String, rule: &'static Location<'static>) -> Self {
         Self { path: path.clone(), place: None, found, expected, nearest: None, rule }
@@ -91,9 +106,18 @@ impl Faults {
         expected: impl Into<String>,
         known: impl IntoIterator<Item = &'a str>,
     ) {
-        let nearest = nearest(name, known).map(str::to_owned);
-        // The path ends with a member's name already.
-        let found = if path.is_name() { "an unknown name".to_owned() } else { format!("{name:?}") };
+        self.push(Fault::unknown(path, name, expected, known));
+    }
+
+    /// As [`Faults::add`], where what was meant is known.
+    #[track_caller]
+    pub(super) fn meant(
+        &mut self,
+        path: &Path,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        nearest: Option<String>,
+    ) {
         self.push(Fault { nearest, ..Fault::new(path, found, expected) });
     }
 
@@ -104,8 +128,14 @@ impl Faults {
         }
     }
 
-    pub(super) fn into_list(self) -> Vec<Fault> {
-        self.list
+    /// Something in there does not fit already: what is missing may be a consequence.
+    pub(super) fn any_in(&self, path: &Path) -> bool {
+        self.list.iter().any(|known| known.path.is_within(path))
+    }
+
+    /// The value, if there is no fault.
+    pub(super) fn or<T>(self, value: T) -> Result<T, Vec<Fault>> {
+        if self.list.is_empty() { Ok(value) } else { Err(self.list) }
     }
 }
 
@@ -120,7 +150,7 @@ mod tests {
         faults.add(&keys.index(1), "a", "b");
         faults.add(&keys.index(1).member("name"), "nothing", "a name");
         faults.add(&keys.index(10), "c", "d");
-        let told: Vec<String> = faults.into_list().iter().map(Fault::to_string).collect();
+        let told: Vec<String> = faults.or(()).unwrap_err().iter().map(Fault::to_string).collect();
         assert_eq!(told, ["keys[1]: found a, expected b", "keys[10]: found c, expected d"]);
     }
 }

@@ -14,7 +14,7 @@ use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema};
 use serde_json::{Value, json};
 
-use super::schema::{Config, Map};
+use super::schema::{Config, Map, WordOr};
 
 const DURATION: &str = "^0*(?:\
     (?:[1-9][0-9]{0,6}|[1-7][0-9]{7}|8[0-5][0-9]{6}|86[0-3][0-9]{5}|86400000)ms|\
@@ -33,7 +33,11 @@ const LABEL: &str = r"^[^\x00-\x20\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20
 const NAMES: &str = r"^(?:\*|[^*\x00-\x20\x7f-\x9f](?:[^*\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?)$";
 const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 const SECRET: &str = r"^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f]+)$";
-const VIRTUAL_SECRET: &str = r"^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f]+|sha256:[0-9A-Fa-f]{64})$";
+const VIRTUAL_SECRET: &str =
+    r"^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f]+|(?:sha256|hmac):[0-9A-Fa-f]{64})$";
+const WINDOW: &str = "^(?:[1-9][0-9]{0,3}[smhd]|1[wMQY])$";
+const INSTANT: &str =
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})$";
 
 /// The JSON Schema of `attache.yaml` (draft 2020-12).
 #[must_use]
@@ -103,6 +107,20 @@ impl<T: JsonSchema> JsonSchema for Map<T> {
     }
 }
 
+impl<W: JsonSchema, M: JsonSchema> JsonSchema for WordOr<W, M> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Or{}", W::schema_name(), M::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schema!({ "anyOf": [generator.subschema_for::<W>(), generator.subschema_for::<M>()] })
+    }
+}
+
 /// A text of this pattern, and what an editor says of others.
 fn text(schema: &mut Schema, pattern: &str, expected: &str) {
     schema.insert("pattern".to_owned(), json!(pattern));
@@ -151,7 +169,27 @@ pub(super) fn secret(schema: &mut Schema) {
 }
 
 pub(super) fn virtual_secret(schema: &mut Schema) {
-    text(schema, VIRTUAL_SECRET, "env:NAME, file:PATH or sha256:HEX, never the key itself");
+    text(schema, VIRTUAL_SECRET, "env:NAME, file:PATH, sha256:HEX or hmac:HEX, never the key itself");
+}
+
+pub(super) fn window(schema: &mut Schema) {
+    text(schema, WINDOW, "a number up to 9999 of s, m, h or d, or 1w, 1M, 1Q or 1Y");
+}
+
+pub(super) fn instant(schema: &mut Schema) {
+    text(schema, INSTANT, "a time such as 2027-01-31T00:00:00Z or 2027-01-31T01:00:00+01:00");
+}
+
+/// Requests or tokens.
+pub(super) fn amount(schema: &mut Schema) {
+    schema.insert("minimum".to_owned(), json!(1));
+    schema.insert("maximum".to_owned(), json!(1_000_000_000_000_000_u64));
+}
+
+/// Dollars per million tokens.
+pub(super) fn price(schema: &mut Schema) {
+    schema.insert("minimum".to_owned(), json!(0));
+    schema.insert("maximum".to_owned(), json!(1_000_000));
 }
 
 pub(super) fn header(schema: &mut Schema) {
@@ -176,6 +214,14 @@ pub(super) fn names(schema: &mut Schema) {
     schema.insert("items".to_owned(), name.to_value());
 }
 
+/// A list of models that are asked by these very names.
+pub(super) fn models(schema: &mut Schema) {
+    schema.insert("minItems".to_owned(), json!(1));
+    let mut name = schema!({ "type": "string" });
+    label(&mut name);
+    schema.insert("items".to_owned(), name.to_value());
+}
+
 pub(super) fn like(schema: &mut Schema) {
     schema.insert("enum".to_owned(), wire::provider::names().collect());
 }
@@ -192,8 +238,8 @@ pub(super) fn providers(schema: &mut Schema) {
     schema.insert("minProperties".to_owned(), json!(1));
 }
 
-/// Models by name.
-pub(super) fn models(schema: &mut Schema) {
+/// Members by names of people's choice.
+pub(super) fn labels(schema: &mut Schema) {
     let mut names = schema!({});
     label(&mut names);
     schema.insert("propertyNames".to_owned(), names.to_value());

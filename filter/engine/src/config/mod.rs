@@ -9,6 +9,7 @@
 mod check;
 mod document;
 mod fault;
+mod governing;
 #[cfg(feature = "schema")]
 mod json_schema;
 mod map;
@@ -17,6 +18,9 @@ mod path;
 pub mod schema;
 pub mod snapshot;
 mod text;
+mod time;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -25,7 +29,7 @@ pub use fault::{Fault, Place};
 #[cfg(feature = "schema")]
 pub use json_schema::json_schema;
 pub use path::{Path, Step};
-use snapshot::{Snapshot, VirtualKey};
+use snapshot::{Governance, Snapshot, VirtualKey};
 pub use text::is_address;
 
 /// A configuration without faults.
@@ -33,9 +37,11 @@ pub use text::is_address;
 pub struct Loaded {
     /// What filter and renderer work with.
     pub snapshot: Snapshot,
-    /// What the sidecar admits.
-    pub virtual_keys: Vec<VirtualKey>,
-    /// What the user wrote.
+    /// What the sidecar admits. Shared: there may be a million, and a configuration has several holders.
+    pub virtual_keys: Arc<Vec<VirtualKey>>,
+    /// What the sidecar governs by.
+    pub governance: Governance,
+    /// What the user wrote, without what only the sidecar reads.
     pub typed: schema::Config,
 }
 
@@ -43,35 +49,37 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Every fault, in the order types before rules.
-pub fn load(document: Value) -> Result<Loaded, Vec<Fault>> {
-    read(document, check::Scope::Whole)
+pub fn load(mut document: Value) -> Result<Loaded, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let parts = document::Parts::take(&mut document, &mut faults);
+    let typed = document::read(document, &mut faults);
+    let (snapshot, virtual_keys, governance) = check::whole(&typed, parts, &mut faults);
+    faults.or(Loaded { snapshot, virtual_keys: Arc::new(virtual_keys), governance, typed })
 }
 
-/// What [`guest`] made: the same rules, but that virtual keys are asked for elsewhere.
+/// What [`guest`] made: the same rules, but that virtual keys and limits are asked for elsewhere.
 ///
 /// # Errors
 /// Every fault.
-pub fn load_guest(document: Value) -> Result<Snapshot, Vec<Fault>> {
-    read(document, check::Scope::Guest).map(|loaded| loaded.snapshot)
-}
-
-fn read(document: Value, scope: check::Scope) -> Result<Loaded, Vec<Fault>> {
+pub fn load_guest(mut document: Value) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Faults::default();
+    let govern = governing::take(&mut document);
     let typed = document::read(document, &mut faults);
-    let (snapshot, virtual_keys) = check::resolve(&typed, scope, &mut faults);
-    let faults = faults.into_list();
-    if faults.is_empty() { Ok(Loaded { snapshot, virtual_keys, typed }) } else { Err(faults) }
+    let mut snapshot = check::resolve(&typed, &mut faults);
+    governing::read(govern, &mut snapshot.govern, &mut faults);
+    faults.or(snapshot)
 }
 
-/// What goes into the filter: no virtual key and no reference to a secret.
+/// What goes into the filter: no virtual key, no limit, and no reference to a secret.
 #[must_use]
-pub fn guest(typed: &schema::Config) -> Value {
-    let mut guest = typed.clone();
-    guest.auth = Some(check::auth(typed));
-    guest.virtual_keys.clear();
+pub fn guest(loaded: &Loaded) -> Value {
+    let mut guest = loaded.typed.clone();
+    guest.auth = Some(loaded.snapshot.auth);
+    guest.sidecar.key_secret = None;
     guest.providers.0.iter_mut().flat_map(|(_, provider)| &mut provider.keys).for_each(|key| key.secret = None);
     // Names and numbers: there is nothing in it that JSON cannot hold.
     let mut document = serde_json::to_value(guest).unwrap_or_default();
+    governing::put(&mut document, &loaded.snapshot.govern);
     leave_out_nothing(&mut document);
     document
 }

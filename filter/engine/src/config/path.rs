@@ -29,8 +29,9 @@ impl Path {
     }
 
     /// A member of this mapping.
+    #[must_use]
     #[inline(never)]
-    pub(super) fn member(&self, name: &str) -> Self {
+    pub fn member(&self, name: &str) -> Self {
         self.step(Step::Member(name.to_owned()))
     }
 

@@ -5,10 +5,17 @@
 //! The comments here are what users read: they become the JSON Schema's descriptions and the page made from it.
 
 mod failure;
+mod govern;
+mod virtual_key;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::failure::{Also, ErrorRule, Is, Rest, Retry};
+pub use self::govern::{
+    Act, Claim, Customer, FailedTries, From, Global, Governance, Identity, Instead, Limit, Mesh, OnExhausted, Part,
+    Pool, Price, Team, Tokenizer, UnknownPrice, WordOr,
+};
+pub use self::virtual_key::{Former, KeyCandidate, VirtualKey};
 #[cfg(feature = "schema")]
 use super::json_schema as json;
 use super::map::text_or_number;
@@ -40,11 +47,44 @@ pub struct Config {
     #[cfg_attr(feature = "schema", schemars(transform = json::providers))]
     pub providers: Map<Provider>,
     /// Public model names and who serves them.
-    #[cfg_attr(feature = "schema", schemars(transform = json::models))]
+    #[cfg_attr(feature = "schema", schemars(transform = json::labels))]
     pub models: Map<Model>,
     /// Keys that clients present. Never part of the filter's configuration.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub virtual_keys: Vec<VirtualKey>,
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<VirtualKey>"))]
+    pub virtual_keys: Part,
+    /// What everybody together may use.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Global"))]
+    pub global: Part,
+    /// Customers by name, with their time zones and limits.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Map<Customer>", transform = json::labels))]
+    pub customers: Part,
+    /// Teams by name, with their limits.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Map<Team>", transform = json::labels))]
+    pub teams: Part,
+    /// The same as `teams`.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Map<Team>", transform = json::labels))]
+    pub projects: Part,
+    /// Reserves by name, for limits that are used up.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Map<Pool>", transform = json::labels))]
+    pub pools: Part,
+    /// Prices of models, where the table of prices is wrong or has none.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Price>"))]
+    pub prices: Part,
+    /// How is counted.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Governance"))]
+    pub governance: Part,
+    /// Who asks, where the mesh says so.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Identity>"))]
+    pub identities: Part,
     /// How failed tries are repeated.
     pub retry: Retry,
     /// How large is too large.
@@ -126,6 +166,10 @@ pub struct Provider {
     /// Keys of this provider.
     #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub keys: Vec<Key>,
+    /// Limits of all requests to it together. When one is used up, its candidates are left out.
+    #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Limit>"))]
+    pub limits: Part,
 }
 
 /// How a provider wants its key.
@@ -192,47 +236,6 @@ pub struct Candidate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
     pub context: Option<u64>,
-}
-
-/// A key that clients present.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["name", "secret"])))]
-#[serde(deny_unknown_fields, default)]
-pub struct VirtualKey {
-    /// Name in logs and metrics.
-    #[cfg_attr(feature = "schema", schemars(transform = json::label))]
-    pub name: Option<String>,
-    /// `env:NAME`, `file:PATH` or `sha256:HEX` of the key.
-    #[cfg_attr(feature = "schema", schemars(transform = json::virtual_secret))]
-    pub secret: Option<String>,
-    /// Models that may be asked; `["*"]` for all that are configured. Default all of its candidates.
-    #[cfg_attr(feature = "schema", schemars(transform = json::names))]
-    pub models: Option<Vec<String>>,
-    /// Its own weighted candidates; they answer any model it may ask.
-    pub candidates: Vec<KeyCandidate>,
-    /// Serve an asked model that a candidate lacks by the candidate's first. Default: true if it has candidates.
-    pub substitute: Option<bool>,
-    /// Refuse it.
-    pub disabled: bool,
-    /// Team it belongs to; a label.
-    pub team: Option<String>,
-    /// Customer it belongs to; a label.
-    pub customer: Option<String>,
-}
-
-/// One weighted candidate of a virtual key.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("required" = ["provider", "models"])))]
-#[serde(deny_unknown_fields, default)]
-pub struct KeyCandidate {
-    /// A name under `providers`.
-    pub provider: Option<String>,
-    /// Models it may serve; the first is the substitute.
-    #[cfg_attr(feature = "schema", schemars(transform = json::names))]
-    pub models: Vec<String>,
-    /// Share among the key's candidates. Shares need not sum to 1.
-    #[cfg_attr(feature = "schema", schemars(transform = json::weight))]
-    pub weight: Option<f64>,
 }
 
 /// How large is too large.
@@ -329,6 +332,15 @@ pub struct Sidecar {
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "30s")))]
     pub key_ttl: Option<String>,
+    /// How often the filter asks what has changed, and gives back what it has been granted and does not need.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "1s")))]
+    pub poll: Option<String>,
+    /// `env:NAME` or `file:PATH` of the secret under which `hmac:` keys are one. With it the sidecar holds no digest that
+    /// somebody without it could compute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::secret))]
+    pub key_secret: Option<String>,
     /// SQLite file that counters are kept in; a relative one is below the working directory.
     #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "default" = "attache.db")))]
     pub store: Option<String>,

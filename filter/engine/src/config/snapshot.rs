@@ -1,10 +1,16 @@
 //! The resolved stage: indices and values instead of names and texts. Shared by `Rc`/`Arc`, never changed.
 
+mod governance;
+
 use std::time::Duration;
 use wire::format::Outbound;
 
+pub use self::governance::{
+    Customer, Former, Governance, Governing, Identity, Pool, Price, ProviderLimits, Source, Team, Who,
+};
 use super::schema::{Also, AuthMode, ClientKeys, OnFailure};
 use crate::exchange::Disposition;
+use crate::govern::Limit;
 
 /// Everything the hot path needs, resolved.
 #[derive(Debug, Clone)]
@@ -35,6 +41,8 @@ pub struct Snapshot {
     pub sidecar: Sidecar,
     /// Seed of the weighted draw, for tests.
     pub seed: Option<u64>,
+    /// What of governance the filter knows.
+    pub govern: Governing,
 }
 
 /// One provider, resolved from its row and the user's overrides.
@@ -266,6 +274,8 @@ pub struct Sidecar {
     pub deadline: Duration,
     /// How long a key's record is good.
     pub key_ttl: Duration,
+    /// Reference to the secret under which `hmac:` keys are one; empty in the filter.
+    pub key_secret: Option<String>,
     /// Where counters are kept.
     pub store: String,
     /// Health, readiness, metrics.
@@ -273,12 +283,16 @@ pub struct Sidecar {
 }
 
 /// A virtual key, resolved. Lives in the sidecar; reaches a filter as the answer to `Admit`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VirtualKey {
     /// Name in logs and metrics.
     pub name: String,
-    /// `env:`, `file:` or `sha256:` reference.
+    /// `env:`, `file:`, `sha256:` or `hmac:` reference.
     pub secret: String,
+    /// The secret that this one replaces.
+    pub former: Option<Former>,
+    /// When it ends, in Unix seconds.
+    pub expires: Option<u64>,
     /// Models that may be asked; `None`: any that its candidates or the configuration serve.
     pub models: Option<Names>,
     /// Its own candidates.
@@ -287,14 +301,16 @@ pub struct VirtualKey {
     pub substitute: bool,
     /// Refuse it.
     pub disabled: bool,
-    /// Label.
+    /// A name of [`Governance::teams`], or else a label only.
     pub team: Option<String>,
-    /// Label.
+    /// A name of [`Governance::customers`], or else a label only; its team's where the team has one.
     pub customer: Option<String>,
+    /// Its own.
+    pub limits: Vec<Limit>,
 }
 
 /// One weighted candidate of a virtual key.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeyCandidate {
     /// Provider's name: the filter resolves it against its own snapshot.
     pub provider: String,
@@ -302,4 +318,6 @@ pub struct KeyCandidate {
     pub models: Vec<String>,
     /// Share, normalised.
     pub weight: f64,
+    /// Of what this key spends at this provider.
+    pub limits: Vec<Limit>,
 }

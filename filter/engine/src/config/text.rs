@@ -90,6 +90,15 @@ pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// A number that is not negative, in units of its last decimal, if it has no more of them. The shortest way to write it is
+/// what the user wrote, as long as that had no more than fifteen digits.
+pub(super) fn decimal(number: f64, decimals: usize) -> Option<u64> {
+    let text = number.to_string();
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let zeros = decimals.checked_sub(part.len())?;
+    format!("{whole}{part}{}", "0".repeat(zeros)).parse().ok()
+}
+
 /// A header's name (RFC 9110 token).
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -199,6 +208,19 @@ mod tests {
         assert_eq!(size("32MiB"), Some(33_554_432));
         for bad in ["", "0", "32MB", "MiB", "2GiB", "-1", "18446744073709551615GiB"] {
             assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_counted_and_not_rounded() {
+        assert_eq!(decimal(600.0, 9), Some(600_000_000_000));
+        assert_eq!(decimal(0.1, 9), Some(100_000_000));
+        assert_eq!(decimal(0.000_000_001, 9), Some(1));
+        assert_eq!(decimal(123_456.789_012_345, 9), Some(123_456_789_012_345));
+        assert_eq!(decimal(1e9, 9), Some(1_000_000_000_000_000_000));
+        assert_eq!(decimal(0.000_000_000_1, 9), None);
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(decimal(bad, 6), None, "{bad}");
         }
     }
 

@@ -14,12 +14,14 @@
 mod answer;
 mod attempt;
 mod body;
+mod charge;
 mod disposition;
 mod fit;
 mod head;
 mod hold;
 mod intake;
 mod judge;
+mod limited;
 mod reply;
 mod settle;
 mod trail;
@@ -28,10 +30,12 @@ mod whole;
 
 pub use answer::{Answer, Body, Head};
 pub use attempt::Outgoing;
+pub use charge::Terms;
 pub use disposition::Disposition;
 pub use fit::Fit;
 pub use hold::Flaw;
 pub use intake::{Intake, intake};
+pub use limited::{dollars, limited};
 pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key, reply_headers};
 pub use settle::{Outcome, Settled, SettledTry, TryUsage, estimate};
 pub use vendor::request_id_header;
@@ -45,6 +49,7 @@ use wire::scan::Scan;
 use crate::config::schema::ClientKeys;
 use crate::config::snapshot::{Snapshot, VirtualKey};
 use crate::cooldown::Mark;
+use crate::govern::Governor;
 use crate::route::Plan;
 
 /// Header names and values as the host has them: bytes, since neither end promises text.
@@ -127,6 +132,10 @@ pub struct Exchange {
     pub key: Option<Rc<VirtualKey>>,
     /// The tries to make.
     pub plan: Plan,
+    /// What they cost.
+    pub terms: Terms,
+    /// The limits it is under, if there are any, as they were when it was let go.
+    pub governor: Option<Governor>,
     /// The next hop.
     pub cursor: usize,
     /// The tries made.
@@ -188,6 +197,8 @@ impl Exchange {
             body: None,
             key,
             plan,
+            terms: Terms::default(),
+            governor: None,
             cursor: 0,
             tries: Vec::new(),
             answering: None,

@@ -57,6 +57,8 @@ pub struct SettledTry {
     pub cooled: bool,
     /// Its stream had no content within the soft limit.
     pub slow: bool,
+    /// What it cost, in nano-dollars; `None`: nobody here knows.
+    pub cost: Option<u64>,
 }
 
 /// One finished exchange.
@@ -93,6 +95,16 @@ pub struct Settled {
     pub client_gone: bool,
     /// Every try.
     pub tries: Vec<SettledTry>,
+    /// Length of the request's body.
+    pub bytes: u64,
+    /// The service tier that was asked for; empty for the standard one.
+    pub service: &'static str,
+    /// What it takes from each account that it had reserved from, in the order of [`crate::govern::Governor::needs`].
+    pub amounts: Vec<u64>,
+    /// Limits that it went on in spite of.
+    pub exceeded: Vec<u64>,
+    /// A list of models or a pool stood in for a limit.
+    pub downgraded: bool,
 }
 
 impl Exchange {
@@ -103,6 +115,8 @@ impl Exchange {
             self.key.as_deref().and_then(f).cloned().unwrap_or_default()
         };
         let first_content = self.tries.last().and_then(|t| t.first_content);
+        let tries: Vec<_> = self.tries.iter().filter_map(|t| self.settle_try(t, now)).collect();
+        let (exceeded, downgraded) = self.spared();
         Settled {
             key: label(|k| Some(&k.name)),
             team: label(|k| k.team.as_ref()),
@@ -122,11 +136,16 @@ impl Exchange {
             first_content: first_content.map_or(0, |at| at.saturating_sub(self.started)),
             overhead: self.ready.map_or(0, |at| at.saturating_sub(self.whole)),
             client_gone: !self.delivered && !self.torn,
-            tries: self.tries.iter().filter_map(|t| self.settle_try(t, now)).collect(),
+            bytes: self.scan.len as u64,
+            service: self.terms.service.class.word(),
+            amounts: self.amounts(&tries),
+            exceeded,
+            downgraded,
+            tries,
         }
     }
 
-    fn settle_try(&self, t: &Try, now: u64) -> Option<SettledTry> {
+    pub(super) fn settle_try(&self, t: &Try, now: u64) -> Option<SettledTry> {
         let hop = self.plan.hops.get(t.hop)?;
         let lane = self.snapshot.lanes.get(hop.lane)?;
         let provider = self.snapshot.providers.get(lane.provider)?;
@@ -146,7 +165,7 @@ impl Exchange {
             // The provider may have worked on it, or may still.
             Outcome::NoAnswer | Outcome::Cut | Outcome::Error => None,
         };
-        Some(SettledTry {
+        let mut settled = SettledTry {
             provider: provider.name.clone(),
             key: lane.key.clone(),
             model: hop.model.clone(),
@@ -165,7 +184,10 @@ impl Exchange {
                     let until = t.first_content.or(t.ended).unwrap_or(now);
                     u128::from(until.saturating_sub(t.started)) > soft.as_nanos()
                 }),
-        })
+            cost: None,
+        };
+        settled.cost = self.try_cost(t, &settled);
+        Some(settled)
     }
 
     /// Reported counts, completed by an estimate (about four bytes a token) where the provider was silent.

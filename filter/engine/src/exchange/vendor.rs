@@ -7,6 +7,7 @@
 //! <https://docs.anthropic.com/en/api/rate-limits> (a reset is an RFC 3339 time).
 
 use super::Headers;
+use crate::govern::Counted;
 
 /// How a format's vendors write the time of a reset.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,41 @@ const MORE: [[&str; 2]; 2] = [
     ["anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"],
     ["anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"],
 ];
+
+/// Names of a limit's three headers for what only one vendor counts by itself: input tokens, output tokens.
+const APART: [[&str; 3]; 2] = [
+    [
+        "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+    ],
+    [
+        "anthropic-ratelimit-output-tokens-limit",
+        "anthropic-ratelimit-output-tokens-remaining",
+        "anthropic-ratelimit-output-tokens-reset",
+    ],
+];
+
+/// A limit of ours in the words of this format: the limit, what is left of it, seconds until it begins anew. Nothing for
+/// what no vendor has a header for: money, and requests at once.
+pub(super) fn limit(format: &str, counted: Counted, (most, left, wait): (u64, u64, u64), now: u64) -> Headers {
+    let Some(row) = row(format) else { return Headers::new() };
+    let [requests, tokens] = row.rates;
+    let [input, output] = if row.reset == Reset::Time { APART } else { [tokens, tokens] };
+    let [name, remaining, reset] = match counted {
+        Counted::Requests => requests,
+        Counted::TotalTokens => tokens,
+        Counted::InputTokens => input,
+        Counted::OutputTokens => output,
+        Counted::Money | Counted::Concurrent => return Headers::new(),
+    };
+    let back = match row.reset {
+        Reset::Duration => Some(duration(wait)),
+        Reset::Time => time((now / 1_000_000_000).saturating_add(wait)),
+    };
+    let values = [(name, Some(most.to_string())), (remaining, Some(left.to_string())), (reset, back)];
+    values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into_bytes()))).collect()
+}
 
 /// Nanoseconds until the buckets of this key are filled again that have nothing left; of several the last one.
 pub(super) fn exhausted<B: AsRef<[u8]>>(headers: &[(B, B)], format: &str, now: u64) -> Option<u64> {

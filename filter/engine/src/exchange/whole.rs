@@ -12,6 +12,7 @@ use wire::ir::{Fault, FaultKind, Operation, Response, Usage};
 use super::answer::{Answer, Body, Mode};
 use super::hold::Flaw;
 use super::judge::{fail, refer};
+use super::limited::dollars;
 use super::{Exchange, Headers, Status, bodiless};
 
 /// Most bytes of an answer that need not be read at all.
@@ -62,7 +63,7 @@ fn goes_on(ex: &Exchange) -> bool {
 }
 
 /// A whole body of a good status.
-pub(super) fn collected(ex: &mut Exchange, format: &dyn Outbound, head: Headers, body: &[u8], now: u64) -> Body {
+pub(super) fn collected(ex: &mut Exchange, format: &dyn Outbound, mut head: Headers, body: &[u8], now: u64) -> Body {
     let (usage, response) = match read(ex, format, body) {
         Ok(read) => read,
         Err(problem) => {
@@ -84,6 +85,10 @@ pub(super) fn collected(ex: &mut Exchange, format: &dyn Outbound, head: Headers,
         if ex.scan.stream {
             current.first_content.get_or_insert(now);
         }
+    }
+    // A stream begins before anybody knows; there it is in the books alone.
+    if let Some(cost) = ex.cost(now).filter(|_| ex.operation == Operation::Chat && !ex.scan.stream) {
+        head.push(("x-attache-cost".to_owned(), dollars(cost).into_bytes()));
     }
     let Some(response) = response else { return Body::Show(head) };
     let context = ex.stream_context(now);

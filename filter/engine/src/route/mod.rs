@@ -7,6 +7,7 @@ mod plan;
 mod resolve;
 
 pub use plan::{Hop, Plan, plan};
+pub(crate) use resolve::serves;
 pub use resolve::{listed, resolve};
 
 use wire::ir::{Fault, FaultKind};

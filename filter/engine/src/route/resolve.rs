@@ -78,6 +78,11 @@ fn configured(snapshot: &Snapshot, model: &str) -> Vec<Candidate> {
         .collect()
 }
 
+/// Does the configuration itself serve this name to somebody?
+pub(crate) fn serves(snapshot: &Snapshot, model: &str) -> bool {
+    !configured(snapshot, model).is_empty()
+}
+
 /// What a key's own candidates make of this name. With an explicit provider only that provider's candidates count.
 fn own_candidates(snapshot: &Snapshot, key: &VirtualKey, asked: &str) -> Vec<Resolved> {
     let (only, model) = match prefixed(snapshot, asked) {

@@ -3,6 +3,8 @@
 //! The modules say `cfg(test)` although all of this is a test: that is where clippy allows helpers to unwrap.
 
 #[cfg(test)]
+mod charge;
+#[cfg(test)]
 mod dialect;
 #[cfg(test)]
 mod disposition;

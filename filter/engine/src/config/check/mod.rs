@@ -7,6 +7,7 @@
 //! configuration with faults has no snapshot.
 
 mod failure;
+mod govern;
 mod hold;
 mod model;
 mod provider;
@@ -17,31 +18,31 @@ pub(super) use self::{model::LABEL, provider::formats};
 
 use std::time::Duration;
 
+use super::document::Parts;
 use super::fault::Faults;
 use super::path::Path;
-use super::schema::{AuthMode, Config};
-use super::snapshot::{Sidecar, Snapshot, Timeouts, VirtualKey};
+use super::schema::{AuthMode, Config, FailedTries, Tokenizer, UnknownPrice};
+use super::snapshot::{Governance, Governing, Sidecar, Snapshot, Timeouts, VirtualKey};
 use super::text;
 
 /// What names of providers and keys are made of.
 pub(super) const NAME: &str = "a name of a-z, 0-9 and -, at most 63 long";
 
-/// Whose configuration it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// The user's file.
-    Whole,
-    /// The filter's part: virtual keys are elsewhere.
-    Guest,
+/// Who may call, where the user did not say: everybody, until there is somebody to tell from others.
+fn auth(typed: &Config) -> AuthMode {
+    let nobody = !typed.virtual_keys.is_there() && !typed.identities.is_there();
+    typed.auth.unwrap_or(if nobody { AuthMode::Open } else { AuthMode::Required })
 }
 
-/// Who may call, where the user did not say: everybody, until there is a key to ask for.
-pub(super) fn auth(typed: &Config) -> AuthMode {
-    typed.auth.unwrap_or(if typed.virtual_keys.is_empty() { AuthMode::Open } else { AuthMode::Required })
+/// The user's file, resolved; of use only if no fault was added.
+pub(super) fn whole(typed: &Config, parts: Parts, faults: &mut Faults) -> (Snapshot, Vec<VirtualKey>, Governance) {
+    let mut snapshot = resolve(typed, faults);
+    let (virtual_keys, governance) = govern::resolve(typed, parts, &mut snapshot, faults);
+    (snapshot, virtual_keys, governance)
 }
 
-/// The resolved configuration; of use only if no fault was added.
-pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Snapshot, Vec<VirtualKey>) {
+/// The filter's part, resolved. Of governance it knows nothing yet.
+pub(super) fn resolve(typed: &Config, faults: &mut Faults) -> Snapshot {
     let root = Path::root();
     version(typed, &root, faults);
     let (hold, patience) = hold::resolve(&typed.hold, &root.member("hold"), faults);
@@ -52,8 +53,7 @@ pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Sna
     }
     let known = provider::Known { providers: &providers, lanes: &lanes };
     let models = model::resolve(&typed.models, known, &root.member("models"), faults);
-    let virtual_keys = virtual_key::resolve(&typed.virtual_keys, known, &root.member("virtual_keys"), faults);
-    let snapshot = Snapshot {
+    Snapshot {
         listen: listen(typed, &root, faults),
         auth: auth(typed),
         client_keys: typed.client_keys,
@@ -65,13 +65,21 @@ pub(super) fn resolve(typed: &Config, scope: Scope, faults: &mut Faults) -> (Sna
         hold,
         sidecar: sidecar(typed, &root.member("sidecar"), faults),
         seed: typed.routing.as_ref().and_then(|routing| routing.seed),
+        govern: Governing {
+            unknown_price: UnknownPrice::default(),
+            failed_tries: FailedTries::default(),
+            tokenizer: Tokenizer::default(),
+            poll: poll(typed, &root.member("sidecar").member("poll"), faults),
+            sources: Vec::new(),
+            keyless: false,
+        },
         providers,
         lanes,
-    };
-    if scope == Scope::Whole && snapshot.auth == AuthMode::Required && virtual_keys.is_empty() {
-        faults.add(&root.member("virtual_keys"), "none", "at least one, since auth is required and nobody could call");
     }
-    (snapshot, virtual_keys)
+}
+
+fn poll(typed: &Config, path: &Path, faults: &mut Faults) -> Duration {
+    duration(typed.sidecar.poll.as_deref(), Duration::from_secs(1), path, faults)
 }
 
 fn version(typed: &Config, root: &Path, faults: &mut Faults) {
@@ -134,6 +142,10 @@ fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
     if store.is_empty() {
         faults.add(&path.member("store"), "an empty path", "a file such as attache.db");
     }
+    if given.key_secret.as_deref().is_some_and(|secret| !text::is_reference(secret)) {
+        // Not quoted: it may be the secret itself.
+        faults.add(&path.member("key_secret"), "something else", "env:NAME or file:PATH, never the secret itself");
+    }
     let deadline = given.deadline.as_deref();
     let key_ttl = given.key_ttl.as_deref();
     Sidecar {
@@ -141,6 +153,7 @@ fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
         on_failure: given.on_failure.unwrap_or_default(),
         deadline: duration(deadline, Duration::from_millis(250), &path.member("deadline"), faults),
         key_ttl: duration(key_ttl, Duration::from_secs(30), &path.member("key_ttl"), faults),
+        key_secret: given.key_secret.clone(),
         store: store.to_owned(),
         admin: admin.to_owned(),
     }

@@ -9,7 +9,7 @@ use super::{NAME, weights};
 use crate::config::fault::Faults;
 use crate::config::path::Path;
 use crate::config::schema::{self, Map};
-use crate::config::snapshot::{Lane, Names, Patience, Provider};
+use crate::config::snapshot::{Lane, Names, Patience, Provider, Snapshot};
 use crate::config::text::{self, Base};
 use crate::cooldown::lane_hash;
 
@@ -39,7 +39,11 @@ pub(super) struct Known<'a> {
     pub(super) lanes: &'a [Lane],
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        Self { providers: &snapshot.providers, lanes: &snapshot.lanes }
+    }
+
     /// The index of a candidate's provider.
     pub(super) fn find(&self, name: Option<&str>, path: &Path, faults: &mut Faults) -> Option<usize> {
         let path = path.member("provider");

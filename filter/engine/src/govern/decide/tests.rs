@@ -1,0 +1,116 @@
+use super::super::{Limit, Mode};
+use super::*;
+
+const NO: Refused = Refused { used: 10, most: 10, ends: Some(9), need: 1, until: 9 };
+
+fn account(id: u64, exhausted: Exhausted, provider: Option<&str>) -> Account {
+    let limit = Limit { counted: Counted::Requests, most: 10, window: None, mode: Mode::Strict, exhausted };
+    Account { id, scope: format!("key {id}"), limit, provider: provider.map(str::to_owned), of_pool: None }
+}
+
+fn pooled(id: u64, pool: &str) -> Account {
+    Account { of_pool: Some(pool.to_owned()), ..account(id, Exhausted::Block, None) }
+}
+
+fn governor(accounts: Vec<Account>) -> Governor {
+    Governor::new(Rc::from(accounts))
+}
+
+/// Two tries, one at each of two providers.
+fn tries() -> [Candidate<'static>; 2] {
+    ["a", "b"].map(Candidate::counting)
+}
+
+/// These accounts are used up, all others have enough.
+fn without(over: &[u64]) -> impl Fn(u64, u64) -> Standing {
+    move |id, _| if over.contains(&id) { Standing::Refused(NO) } else { Standing::Fits }
+}
+
+fn ids(governor: &Governor) -> Vec<u64> {
+    governor.needs().iter().map(|(at, _)| governor.accounts()[*at].id).collect()
+}
+
+fn over(decision: Decision) -> Vec<u64> {
+    let Decision::Refuse(Refusal::Over(over)) = decision else { panic!("{decision:?}") };
+    over.iter().map(|over| over.account.id).collect()
+}
+
+#[test]
+fn what_fits_goes_and_what_is_short_is_drawn_at_once() {
+    let mut governor = governor(vec![account(1, Exhausted::Block, None), account(2, Exhausted::Block, None)]);
+    assert_eq!(governor.decide(&tries(), |_, _| Standing::Short), Decision::Draw(vec![(1, 1), (2, 1)]));
+    assert_eq!(governor.decide(&tries(), without(&[])), Decision::Go);
+    assert_eq!(ids(&governor), [1, 2]);
+    assert_eq!((governor.exceeded().count(), governor.downgraded()), (0, false));
+}
+
+#[test]
+fn block_refuses_and_names_the_limit() {
+    let mut governor = governor(vec![account(1, Exhausted::Shadow, None), account(2, Exhausted::Block, None)]);
+    assert_eq!(over(governor.decide(&tries(), without(&[1, 2]))), [2]);
+}
+
+#[test]
+fn shadow_and_alert_only_go_on_and_are_charged_and_recorded() {
+    for rule in [Exhausted::Shadow, Exhausted::AlertOnly] {
+        let mut governor = governor(vec![account(1, rule.clone(), None), account(2, Exhausted::Block, None)]);
+        assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
+        assert_eq!((ids(&governor), governor.exceeded().collect::<Vec<_>>()), (vec![1, 2], vec![1]));
+        assert!(!governor.downgraded());
+        // One that counts for a single provider does not cost it its tries either.
+        let mut governor = self::governor(vec![account(1, rule, Some("a"))]);
+        assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
+        assert!(tries().iter().all(|one| governor.keeps(one)));
+    }
+}
+
+#[test]
+fn downgrade_asks_for_another_plan_once_and_is_charged() {
+    let list = vec!["small".to_owned()];
+    let mut governor = governor(vec![account(1, Exhausted::Downgrade(list.clone()), None)]);
+    let Decision::Downgrade { models, over } = governor.decide(&tries(), without(&[1])) else { panic!("it goes on") };
+    assert_eq!((models, over.account.id), (list, 1));
+    assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
+    assert_eq!((ids(&governor), governor.downgraded()), (vec![1], true));
+    assert_eq!(governor.exceeded().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_pool_stands_in_and_blocks_by_its_own_rule() {
+    let accounts =
+        || vec![account(1, Exhausted::Pool("spare".to_owned()), None), pooled(2, "spare"), pooled(3, "other")];
+    let mut governor = governor(accounts());
+    assert_eq!(governor.decide(&tries(), without(&[])), Decision::Go);
+    assert_eq!(ids(&governor), [1], "nobody needs a pool yet");
+    assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
+    assert_eq!((ids(&governor), governor.downgraded()), (vec![2], true));
+    let mut governor = self::governor(accounts());
+    assert_eq!(over(governor.decide(&tries(), without(&[1, 2]))), [2]);
+}
+
+#[test]
+fn a_provider_that_is_used_up_leaves_the_plan_and_the_last_one_is_named() {
+    let mut governor = governor(vec![account(1, Exhausted::Block, Some("a")), account(2, Exhausted::Block, Some("b"))]);
+    assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
+    assert_eq!(tries().map(|one| governor.keeps(&one)), [false, true]);
+    assert_eq!(ids(&governor), [2]);
+    // What was decided stays, though there is room again.
+    assert_eq!(over(governor.decide(&tries(), without(&[2]))), [1, 2]);
+}
+
+#[test]
+fn where_money_counts_a_model_without_a_price_leaves_the_plan() {
+    let money = |exhausted, provider| {
+        let mut account = account(1, exhausted, provider);
+        account.limit.counted = Counted::Money;
+        governor(vec![account])
+    };
+    let mut unpriced = Candidate::counting("a");
+    unpriced.unpriced = true;
+    assert!(!money(Exhausted::Block, None).keeps(&unpriced));
+    assert!(!money(Exhausted::Block, Some("a")).keeps(&unpriced));
+    assert!(money(Exhausted::Block, Some("b")).keeps(&unpriced));
+    assert!(money(Exhausted::Shadow, None).keeps(&unpriced));
+    let refused = money(Exhausted::Block, None).decide(&[unpriced], without(&[]));
+    assert_eq!(refused, Decision::Refuse(Refusal::Unpriced));
+}

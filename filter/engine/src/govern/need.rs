@@ -1,0 +1,181 @@
+//! What a planned request needs of each account before it is sent.
+//!
+//! **Strict** limits get the worst case: the longest prompt for every try, the longest answer once, since only one try's
+//! answer is shown; the dearest candidate's worst cost and, for every further try, the dearest prompt. **Elastic** ones get
+//! what such requests use as a rule, in the same form. A limit of one provider gets what the tries there can cost.
+//!
+//! Does not: ask whether it fits; see `decide`.
+
+use wire::ir::Usage;
+
+use super::price::{self, Rates, Service};
+use super::size::Size;
+use super::{Account, Counted, Mode};
+use crate::config::schema::UnknownPrice;
+
+/// What the sidecar said of one provider's model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rated {
+    /// Provider's name.
+    pub provider: String,
+    /// Its name of the model.
+    pub model: String,
+    /// Prices, bounds, and what was learned.
+    pub rates: Rates,
+    /// The price is known. If not, what the rates hold is an estimate, or nothing.
+    pub known: bool,
+}
+
+/// What a price is worth under the configuration's rule for those nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Price {
+    Told,
+    Free,
+    Unknown,
+}
+
+impl Rated {
+    fn price(&self, rule: UnknownPrice) -> Price {
+        match rule {
+            _ if self.known => Price::Told,
+            UnknownPrice::Estimate if !self.rates.standard.is_empty() => Price::Told,
+            UnknownPrice::Free => Price::Free,
+            UnknownPrice::Estimate | UnknownPrice::Deny => Price::Unknown,
+        }
+    }
+
+    /// What a try costs that used so much, in nano-dollars. `None`: nobody knows.
+    #[must_use]
+    pub fn cost(&self, usage: &Usage, service: Service, rule: UnknownPrice) -> Option<u64> {
+        match self.price(rule) {
+            Price::Told => Some(price::cost(&self.rates, usage, service)),
+            Price::Free => Some(0),
+            Price::Unknown => None,
+        }
+    }
+
+    /// The most that a try of this size costs. `None`: there is no bound.
+    #[must_use]
+    pub fn worst_cost(&self, size: &Size, service: Service, rule: UnknownPrice) -> Option<u64> {
+        match self.price(rule) {
+            Price::Told => price::worst_cost(&self.rates, size, service),
+            Price::Free => Some(0),
+            Price::Unknown => None,
+        }
+    }
+}
+
+/// What one try may use. `None`: nothing bounds it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Amounts {
+    input: Option<u64>,
+    output: Option<u64>,
+    money: Option<u64>,
+    /// Of the money, what the prompt alone costs.
+    prompt: Option<u64>,
+}
+
+/// One try of a plan, as limits see it.
+#[derive(Debug, Clone)]
+pub struct Candidate<'a> {
+    /// Provider's name.
+    pub provider: &'a str,
+    worst: Amounts,
+    usual: Amounts,
+    /// Nobody knows what it costs, and that is not to be borne where money is limited.
+    pub(super) unpriced: bool,
+    /// What bounds nothing: what its request is to say.
+    missing: Missing,
+}
+
+/// What a request must say before a strict limit can take it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// How long its answer may be.
+    #[default]
+    MaxTokens,
+    /// Its prompt as text: the size of anything else is known to nobody.
+    Text,
+    /// A service tier with a known price.
+    ServiceTier,
+}
+
+impl<'a> Candidate<'a> {
+    /// A try at this provider. `rated` is `None` if the sidecar could not be asked, and then nothing costs anything.
+    #[must_use]
+    pub fn new(provider: &'a str, rated: Option<&Rated>, size: &Size, service: Service, rule: UnknownPrice) -> Self {
+        let price = rated.map_or(Price::Free, |rated| rated.price(rule));
+        let told = rated.filter(|_| price == Price::Told).map(|rated| &rated.rates);
+        let money = |of: &dyn Fn(&Rates) -> Option<u64>| told.map_or(Some(0), of);
+        let missing = match (size.input_worst, size.output_worst) {
+            (None, _) => Missing::Text,
+            (_, None) => Missing::MaxTokens,
+            (Some(_), Some(_)) => Missing::ServiceTier,
+        };
+        let only = Size { output_expected: 0, ..*size };
+        Self {
+            provider,
+            worst: Amounts {
+                input: size.input_worst,
+                output: size.output_worst,
+                money: money(&|rates| price::worst_cost(rates, size, service)),
+                prompt: money(&|rates| price::input_cost(rates, size, service)),
+            },
+            usual: Amounts {
+                input: Some(size.input_expected),
+                output: Some(size.output_expected),
+                money: money(&|rates| Some(price::expected_cost(rates, size, service))),
+                prompt: money(&|rates| Some(price::expected_cost(rates, &only, service))),
+            },
+            unpriced: price == Price::Unknown,
+            missing,
+        }
+    }
+
+    /// Nobody can be asked what it may use, and it goes on all the same: with what is usual.
+    #[must_use]
+    pub fn likely(self) -> Self {
+        Self { worst: self.usual, ..self }
+    }
+
+    /// A try that uses neither tokens nor money: it counts those of a prompt.
+    #[must_use]
+    pub fn counting(provider: &'a str) -> Self {
+        let none = Amounts { input: Some(0), output: Some(0), money: Some(0), prompt: Some(0) };
+        Self { provider, worst: none, usual: none, unpriced: false, missing: Missing::MaxTokens }
+    }
+}
+
+/// What an account needs for these tries; `None` if none of them counts.
+///
+/// # Errors
+/// Nothing bounds what the request may use of a strict limit.
+pub(super) fn need(account: &Account, tries: &[Candidate<'_>]) -> Result<Option<u64>, Missing> {
+    let counted = || tries.iter().filter(|one| account.counts(one.provider));
+    let count = counted().count() as u64;
+    if count == 0 {
+        return Ok(None);
+    }
+    let strict = account.limit.mode == Mode::Strict && account.binds();
+    let most = |part: fn(&Amounts) -> Option<u64>| {
+        counted().try_fold(0, |most: u64, one| {
+            let amount = if strict { part(&one.worst) } else { part(&one.usual) };
+            amount.map(|amount| most.max(amount)).ok_or(one.missing)
+        })
+    };
+    let input = || most(|one| one.input).map(|tokens| tokens.saturating_mul(count));
+    let output = || most(|one| one.output);
+    Ok(Some(match account.limit.counted {
+        Counted::Requests | Counted::Concurrent => 1,
+        Counted::InputTokens => input()?,
+        Counted::OutputTokens => output()?,
+        Counted::TotalTokens => input()?.saturating_add(output()?),
+        Counted::Money => {
+            let again = most(|one| one.prompt)?.saturating_mul(count - 1);
+            most(|one| one.money)?.saturating_add(again)
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests;
