@@ -4,6 +4,7 @@
 
 pub mod doctor;
 pub mod envoy;
+pub mod prices;
 pub mod push;
 pub mod read;
 pub mod reference;

@@ -18,12 +18,12 @@ A **bold** member must be there.
 #[must_use]
 pub fn markdown(schema: &Value) -> String {
     let mut page = HEAD.to_owned();
-    section(&mut page, "", schema);
+    section(&mut page, &mut Vec::new(), "", schema);
     page
 }
 
-/// One mapping, then those within it.
-fn section(page: &mut String, path: &str, schema: &Value) {
+/// One mapping, then those within it. `shown`: those before, since some stand in many places.
+fn section<'a>(page: &mut String, shown: &mut Vec<(String, &'a Value)>, path: &str, schema: &'a Value) {
     let title = if path.is_empty() { "At the top".to_owned() } else { format!("`{path}`") };
     let mut rows = String::new();
     let mut below = Vec::new();
@@ -41,7 +41,12 @@ fn section(page: &mut String, path: &str, schema: &Value) {
     let _ =
         write!(page, "\n## {title}\n\n{}\n\n| member | value | default | |\n|---|---|---|---|\n{rows}", told(schema));
     for (path, mapping) in below {
-        section(page, &path, mapping);
+        if let Some((same, _)) = shown.iter().find(|(_, former)| *former == mapping) {
+            let _ = write!(page, "\n## `{path}`\n\nAs `{same}`.\n");
+            continue;
+        }
+        shown.push((path.clone(), mapping));
+        section(page, shown, &path, mapping);
     }
 }
 
@@ -50,7 +55,8 @@ fn mapping<'a>(path: &str, member: &'a Value) -> Option<(String, &'a Value)> {
     let has_members = |schema: &&Value| schema.get("properties").is_some();
     let by_name = member.get("additionalProperties").filter(has_members).map(|each| (format!("{path}.NAME"), each));
     let in_list = member.get("items").filter(has_members).map(|each| (format!("{path}[]"), each));
-    Some((path.to_owned(), member)).filter(|(_, member)| has_members(member)).or(by_name).or(in_list)
+    let or = list(member, "anyOf").find(has_members).map(|choice| (path.to_owned(), choice));
+    Some((path.to_owned(), member)).filter(|(_, member)| has_members(member)).or(by_name).or(in_list).or(or)
 }
 
 /// What may stand there, in words.
@@ -63,10 +69,17 @@ fn kind(schema: &Value) -> String {
     if let Some(words) = [words, known].into_iter().find(|words| !words.is_empty()) {
         return words.join(", ");
     }
+    let choices: Vec<String> = list(schema, "anyOf").map(kind).collect();
+    if !choices.is_empty() {
+        return choices.join(", ");
+    }
     if let Some(said) = schema.get("patternErrorMessage").and_then(Value::as_str) {
         return said.strip_prefix("expected ").unwrap_or(said).to_owned();
     }
     let bound = |keyword: &str| schema.get(keyword).map(bare);
+    if let (Some(above), Some(to)) = (bound("exclusiveMinimum"), bound("maximum")) {
+        return format!("number above {above}, at most {to}");
+    }
     match (schema.get("type").and_then(Value::as_str).unwrap_or_default(), bound("minimum"), bound("maximum")) {
         ("array", ..) => schema.get("items").map(|each| format!("list: {}", kind(each))).unwrap_or_default(),
         ("object", ..) if schema.get("properties").is_none() => "mapping by name".to_owned(),
@@ -82,8 +95,8 @@ fn kind(schema: &Value) -> String {
 
 /// What it is for, and what each of its words means.
 fn meaning(schema: &Value) -> String {
-    let words =
-        list(schema, "oneOf").filter_map(|choice| Some(format!(" {}: {}", code(choice.get("const")?), told(choice))));
+    let words = list(schema, "anyOf").chain([schema]).flat_map(|schema| list(schema, "oneOf"));
+    let words = words.filter_map(|choice| Some(format!(" {}: {}", code(choice.get("const")?), told(choice))));
     std::iter::once(told(schema).to_owned()).chain(words).collect()
 }
 

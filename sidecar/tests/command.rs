@@ -1,6 +1,7 @@
 //! The `attache` command as a user meets it: output and exit codes.
 #![cfg(test)]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -119,4 +120,34 @@ fn sighup_takes_up_at_once_what_never_stays_the_same_from_one_look_to_the_next()
         plan().contains("\"strict\": true")
     });
     assert!(watch.0.try_wait().expect("its state").is_none(), "the signal ended it");
+}
+
+#[test]
+fn a_new_key_is_printed_once_with_the_line_that_stands_for_it() {
+    let out = attache(&["key", "new"]);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    let printed = text(&out.stdout);
+    let (key, line) = printed.trim_end().split_once('\n').expect("two lines");
+    assert!(key.starts_with("vk-") && line.starts_with("secret: sha256:"), "{printed}");
+    assert_eq!(hashed(&["key", "hash"], key), format!("{line}\n"));
+    let under = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(under.path(), "a secret of some length\n").expect("written");
+    let reference = format!("file:{}", under.path().display());
+    let keyed = hashed(&["key", "hash", "--key-secret", &reference], "vk-prod");
+    assert_eq!(keyed, "secret: hmac:ebeea49f88c8e8a79ade10ca0e7d4e0647a59197ce2f41444ca167808e94bbce\n");
+    assert_eq!(attache(&["key", "new", "--key-secret", "env:ATTACHE_TEST_ABSENT"]).status.code(), Some(1));
+    assert_eq!(hashed(&["key", "hash"], ""), "", "nothing is no key");
+}
+
+/// What it prints of a key from standard input.
+fn hashed(arguments: &[&str], key: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    writeln!(child.stdin.take().expect("a pipe"), "{key}").expect("it reads");
+    text(&child.wait_with_output().expect("it ends").stdout).to_owned()
 }

@@ -31,7 +31,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 
 /// Every line of the sources that tells a fault: whoever adds a rule adds one.
 fn written() -> BTreeSet<Site> {
-    let calls = ["faults.add(", "faults.unknown(", "Fault::new("];
+    let calls = ["faults.add(", "faults.unknown(", "faults.meant(", "Fault::new(", "Fault::unknown("];
     let mut sites = BTreeSet::new();
     for folder in ["filter/engine/src/config", "sidecar/src/read"] {
         // What `Faults` itself calls is told in the name of its caller.
@@ -50,10 +50,13 @@ fn written() -> BTreeSet<Site> {
 fn reached() -> BTreeSet<Site> {
     let cases = files("tests/bad-config", "yaml");
     let mut told: Vec<_> = cases.iter().map(|path| read::file(path).map(drop).expect_err("a bad case")).collect();
-    // Two cases that are no files: one that is not there, and one with more faults than a comment should list.
+    // Three cases that are no files: one that is not there, one with more faults than a comment should list, and a filter's
+    // document that no sidecar wrote.
     told.push(read::file(Path::new("/nowhere/attache.yaml")).map(drop).expect_err("there is none"));
     let many: String = (0..200).map(|i| format!("x{i}: 1\n")).collect();
     told.push(read::text(&many).map(drop).expect_err("nothing but unknown names"));
+    let govern = serde_json::json!({ "version": 1, "providers": {}, "govern": { "unknown_price": "ask" } });
+    told.push(engine::config::load_guest(govern).map(drop).expect_err("not what a sidecar writes"));
     for fault in told.iter().flatten() {
         let told = fault.to_string();
         assert!(!told.contains("s3cret") && !told.contains("5318008"), "a secret is echoed: {told}");

@@ -2,6 +2,9 @@
 //!
 //! Does not: carry a secret or its reference. A record tells a filter what a key may do, never what it is.
 
+mod govern;
+mod rates;
+
 use engine::config::snapshot::{KeyCandidate, Names, VirtualKey};
 
 use crate::v1;
@@ -13,6 +16,8 @@ pub enum InvalidRecord {
     NoModels,
     /// A candidate's weight is negative or no number.
     Weight,
+    /// A limit counts what nobody here can count, or has no window.
+    Limit,
 }
 
 impl std::fmt::Display for InvalidRecord {
@@ -20,6 +25,7 @@ impl std::fmt::Display for InvalidRecord {
         f.write_str(match self {
             Self::NoModels => "a candidate without models",
             Self::Weight => "a candidate whose weight is negative or no number",
+            Self::Limit => "a limit that cannot be understood",
         })
     }
 }
@@ -40,6 +46,7 @@ impl From<&VirtualKey> for v1::KeyRecord {
             substitute: key.substitute,
             team: key.team.clone().unwrap_or_default(),
             customer: key.customer.clone().unwrap_or_default(),
+            accounts: Vec::new(),
         }
     }
 }
@@ -58,6 +65,9 @@ impl TryFrom<v1::KeyRecord> for VirtualKey {
             disabled: false,
             team: some(record.team),
             customer: some(record.customer),
+            former: None,
+            expires: None,
+            limits: Vec::new(),
         })
     }
 }
@@ -78,7 +88,8 @@ impl TryFrom<v1::KeyCandidate> for KeyCandidate {
         if !candidate.weight.is_finite() || candidate.weight < 0.0 {
             return Err(InvalidRecord::Weight);
         }
-        Ok(Self { provider: candidate.provider, models: candidate.models, weight: candidate.weight })
+        let (provider, models, weight) = (candidate.provider, candidate.models, candidate.weight);
+        Ok(Self { provider, models, weight, limits: Vec::new() })
     }
 }
 
@@ -100,11 +111,11 @@ mod tests {
                 provider: "openai".to_owned(),
                 models: vec!["gpt-4o-mini".to_owned()],
                 weight: 0.8,
+                ..KeyCandidate::default()
             }],
             substitute: true,
-            disabled: false,
             team: Some("search".to_owned()),
-            customer: None,
+            ..VirtualKey::default()
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod doctor;
+mod key;
 mod render;
 mod schema;
 mod serve;
@@ -38,6 +39,8 @@ enum Command {
     Check(check::Args),
     /// Reads the configuration a running Envoy took and prints what would break, each with the lines that mend it.
     Doctor(doctor::Args),
+    /// Makes a virtual key, or what stands for one in a configuration.
+    Key(key::Args),
     /// Renders what a host needs to run the configuration.
     Render(render::Args),
     /// Prints the JSON Schema of a configuration, for editors.
@@ -87,6 +90,7 @@ pub(crate) fn run() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Serve(args) => serve::run(&args),

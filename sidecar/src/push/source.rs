@@ -129,8 +129,18 @@ impl Source {
 fn references(loaded: &Loaded, needs: Needs) -> Vec<(String, &str)> {
     let lanes = loaded.snapshot.lanes.iter().filter(|_| needs.providers);
     let lanes = lanes.filter_map(|lane| Some((format!("provider key {}", lane.cluster), lane.secret.as_deref()?)));
-    let keys = loaded.virtual_keys.iter().filter(|key| needs.virtual_keys && !key.secret.starts_with("sha256:"));
-    lanes.chain(keys.map(|key| (format!("virtual key {:?}", key.name), key.secret.as_str()))).collect()
+    let under =
+        loaded.snapshot.sidecar.key_secret.iter().map(|secret| ("sidecar.key_secret".to_owned(), secret.as_str()));
+    let keys = loaded.virtual_keys.iter().flat_map(|key| {
+        let former = key.former.iter().map(|former| former.secret.as_str());
+        let references = std::iter::once(key.secret.as_str()).chain(former).filter(|secret| !is_digest(secret));
+        references.map(|reference| (format!("virtual key {:?}", key.name), reference))
+    });
+    lanes.chain(under.chain(keys).filter(|_| needs.virtual_keys)).collect()
+}
+
+fn is_digest(secret: &str) -> bool {
+    secret.starts_with("sha256:") || secret.starts_with("hmac:")
 }
 
 /// As [`Config::hash`] has it.

@@ -3,6 +3,7 @@
 //! Does not: know any rule of the configuration. A file that cannot be read or is no YAML is a fault like any other.
 
 mod place;
+mod zone;
 
 use std::path::Path;
 
@@ -34,13 +35,17 @@ pub fn content(path: &Path) -> Result<String, Vec<Fault>> {
 /// Every fault, from the top of the text to its end.
 pub fn text(yaml: &str) -> Result<Loaded, Vec<Fault>> {
     let document = serde_saphyr::from_str_with_options(yaml, options()).map_err(|error| vec![malformed(&error)])?;
-    load(document).map_err(|mut faults| {
-        if let Ok(places) = serde_saphyr::from_str_with_options::<Places>(yaml, options()) {
-            faults.iter_mut().for_each(|fault| fault.place = places.find(&fault.path));
-            faults.sort_by_key(|fault| fault.place);
-        }
-        faults
-    })
+    let zones = zone::faults(&document);
+    let mut faults = match load(document) {
+        Ok(loaded) if zones.is_empty() => return Ok(loaded),
+        Ok(_) => zones,
+        Err(faults) => faults.into_iter().chain(zones).collect(),
+    };
+    if let Ok(places) = serde_saphyr::from_str_with_options::<Places>(yaml, options()) {
+        faults.iter_mut().for_each(|fault| fault.place = places.find(&fault.path));
+        faults.sort_by_key(|fault| fault.place);
+    }
+    Err(faults)
 }
 
 fn options() -> serde_saphyr::Options {
@@ -51,6 +56,12 @@ fn options() -> serde_saphyr::Options {
         non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
         // A snippet would quote the lines around a slip, and secrets may be among them.
         with_snippet: false,
+        // Room for a million keys; what aliases multiply is bounded by limits of its own.
+        budget: serde_saphyr::budget! {
+            max_events: 100_000_000,
+            max_nodes: 50_000_000,
+            max_total_scalar_bytes: 1 << 30,
+        },
     }
 }
 
@@ -109,6 +120,23 @@ mod tests {
         ] {
             assert_eq!(told(yaml), [expected], "{yaml}");
         }
+    }
+
+    #[test]
+    fn many_keys_are_read_and_what_aliases_multiply_is_not() {
+        let mut yaml =
+            "version: 1\nproviders: {openai: {keys: [{name: a, models: ['*']}]}}\nvirtual_keys:\n".to_owned();
+        for i in 0..26_000 {
+            yaml.push_str(&format!("- {{name: k{i}, secret: 'sha256:{i:064x}', team: t, models: [a]}}\n"));
+        }
+        assert_eq!(text(&yaml).unwrap().virtual_keys.len(), 26_000);
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..10 {
+            let ten = format!("*a{}, ", i - 1).repeat(10);
+            laughs.push_str(&format!("a{i}: &a{i} [{ten}]\n"));
+        }
+        let told = told(&laughs);
+        assert!(told.len() == 1 && told[0].ends_with("expected well-formed YAML"), "{told:?}");
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn rds<'a>(snapshot: &Snapshot, lanes: impl Iterator<Item = &'a str>) -> String 
 }
 
 fn plan(loaded: &Loaded, options: &Options) -> String {
-    let config = guest(&loaded.typed);
+    let config = guest(loaded);
     let configuration = if options.module.is_empty() {
         json!({"role": "plan", "config": config})
     } else {

@@ -1,47 +1,76 @@
-//! `Admit`: who is this key and what may it do.
+//! `Admit`: who is this key and what may it do, and what do models cost.
 //!
-//! Does not: touch the store, so a slow or full disk never delays an admission.
+//! Does not: touch the store, so a slow or full disk never delays an admission. Draws do, and wait for it: see
+//! [`super::server`].
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use engine::config::Loaded;
 use sidecar_api::v1::admit_response::Verdict;
-use sidecar_api::v1::{AdmitRequest, AdmitResponse};
+use sidecar_api::v1::{self, AdmitRequest, AdmitResponse, KeyRecord};
 use sidecar_api::{DIGEST_LEN, NONCE_LEN};
 use tonic::Status;
 
-use super::keys::{Digest, Keys};
+use super::accounts::Accounts;
+use super::identity::Identities;
+use super::keys::{Digest, Found, Keys};
+use super::ledger::Ask;
+use super::ledger::book::{Draw, Holder, Lease};
+use super::observe::Lessons;
+use crate::prices::Prices;
+
+/// Draws in one call. A worker that holds more tells them in several.
+pub const MOST_DRAWS: usize = 1024;
+/// Models whose rates are wanted, in one call.
+const MOST_MODELS: usize = 256;
 
 /// What every answer is made of. Replaced as a whole, so that no answer is half old.
 #[derive(Debug)]
 pub struct Admission(RwLock<Arc<Records>>);
 
+/// One configuration, as callers are told of it.
 #[derive(Debug)]
-struct Records {
-    keys: Keys,
-    ttl_ms: u32,
-    generation: u64,
+pub struct Records {
+    /// Who may call.
+    pub keys: Keys,
+    /// Who may call without one.
+    pub identities: Identities,
+    /// What they may spend.
+    pub accounts: Arc<Accounts>,
+    /// What models cost.
+    pub prices: Prices,
+    /// What was learned of them.
+    pub lessons: Arc<Lessons>,
+    /// How long an answer may be kept.
+    pub ttl: Duration,
+    /// Grows whenever any record changes.
+    pub generation: u64,
 }
 
 impl Records {
-    fn new(keys: Keys, ttl: Duration, generation: u64) -> Arc<Self> {
-        Arc::new(Self { keys, ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX), generation })
+    /// Of a configuration whose keys have been found.
+    #[must_use]
+    pub fn of(loaded: &Loaded, keys: Keys, accounts: Arc<Accounts>, lessons: Arc<Lessons>, generation: u64) -> Self {
+        let (identities, prices) = (Identities::of(&loaded.governance), Prices::of(loaded));
+        Self { keys, identities, accounts, prices, lessons, ttl: loaded.snapshot.sidecar.key_ttl, generation }
     }
 }
 
 impl Admission {
-    /// `ttl`: how long an answer may be kept.
+    /// With the first configuration.
     #[must_use]
-    pub fn new(keys: Keys, ttl: Duration, generation: u64) -> Self {
-        Self(RwLock::new(Records::new(keys, ttl, generation)))
+    pub fn new(records: Records) -> Self {
+        Self(RwLock::new(Arc::new(records)))
     }
 
-    /// Takes other records; `generation` tells filters that theirs are old.
-    pub fn replace(&self, keys: Keys, ttl: Duration, generation: u64) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Records::new(keys, ttl, generation);
+    /// Takes other records; their generation tells filters that theirs are old.
+    pub fn replace(&self, records: Records) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(records);
     }
 
-    fn records(&self) -> Arc<Records> {
+    /// Those that count now.
+    pub fn records(&self) -> Arc<Records> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -51,32 +80,133 @@ impl Admission {
         self.records().generation
     }
 
-    /// Answers one question.
+    /// Answers one question, but for its draws.
     ///
     /// # Errors
-    /// It asks for nothing, its digest is none, or the system has no random bytes.
+    /// It asks for nothing, for too much, its digest is none, or the system has no random bytes.
     pub fn answer(&self, request: &AdmitRequest) -> Result<AdmitResponse, Status> {
-        let records = self.records();
+        self.records().answer(request)
+    }
+}
+
+impl Records {
+    fn answer(&self, request: &AdmitRequest) -> Result<AdmitResponse, Status> {
         let mut answer =
-            AdmitResponse { ttl_ms: records.ttl_ms, generation: records.generation, ..AdmitResponse::default() };
+            AdmitResponse { ttl_ms: millis(self.ttl), generation: self.generation, ..AdmitResponse::default() };
+        let named = !request.key_sha256.is_empty();
+        if !(named || request.hello || request.anonymous || request.identity.is_some() || has_nonce(request)) {
+            return Err(Status::invalid_argument("neither key nor hello"));
+        }
+        if request.rates.len() > MOST_MODELS {
+            return Err(Status::invalid_argument(format!("rates of more than {MOST_MODELS} models")));
+        }
         if request.hello {
             answer.vm_nonce = nonce()?;
         }
-        if request.key_sha256.is_empty() {
-            let asked = if request.hello { Ok(answer) } else { Err(Status::invalid_argument("neither key nor hello")) };
-            return asked;
+        if named {
+            let digest = Digest::try_from(request.key_sha256.as_slice())
+                .map_err(|_| Status::invalid_argument(format!("key_sha256 is not {DIGEST_LEN} bytes long")))?;
+            let now = now();
+            self.admit(self.keys.find(&digest, now.as_secs()), now, &mut answer);
+        } else if let Some(identity) = &request.identity {
+            let now = now();
+            self.admit(self.identities.find(identity, &self.keys, now.as_secs()), now, &mut answer);
+        } else if request.anonymous {
+            self.tell(KeyRecord::default(), &mut answer);
         }
-        let digest = Digest::try_from(request.key_sha256.as_slice())
-            .map_err(|_| Status::invalid_argument(format!("key_sha256 is not {DIGEST_LEN} bytes long")))?;
-        match records.keys.get(&digest) {
-            None => answer.set_verdict(Verdict::UnknownKey),
-            Some(key) if key.disabled => answer.set_verdict(Verdict::Disabled),
-            Some(key) => {
-                answer.set_verdict(Verdict::Admitted);
-                answer.key = Some(key.record.clone());
+        answer.rates = request.rates.iter().map(|model| self.rates(model)).collect();
+        Ok(answer)
+    }
+
+    fn admit(&self, found: Found, now: Duration, answer: &mut AdmitResponse) {
+        match found {
+            Found::Unknown => answer.set_verdict(Verdict::UnknownKey),
+            Found::Refused => answer.set_verdict(Verdict::Disabled),
+            Found::Good { record, until } => {
+                self.tell(record, answer);
+                // Nobody keeps a record longer than its key is good.
+                let left = until.map_or(Duration::MAX, |until| Duration::from_secs(until).saturating_sub(now));
+                answer.ttl_ms = millis(self.ttl.min(left));
             }
         }
-        Ok(answer)
+    }
+
+    fn tell(&self, mut record: KeyRecord, answer: &mut AdmitResponse) {
+        self.accounts.fill(&mut record);
+        answer.set_verdict(Verdict::Admitted);
+        answer.key = Some(record);
+    }
+
+    fn rates(&self, model: &v1::ModelName) -> v1::Rates {
+        let mut quote = self.prices.quote(&model.provider, &model.model);
+        quote.rates.calibration = self.lessons.calibration(&model.provider, &model.model);
+        v1::Rates {
+            provider: model.provider.clone(),
+            model: model.model.clone(),
+            known: quote.known,
+            ..v1::Rates::from(&quote.rates)
+        }
+    }
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn has_nonce(request: &AdmitRequest) -> bool {
+    !request.vm_nonce.is_empty()
+}
+
+/// The worker that asks; none if it has no nonce yet.
+///
+/// # Errors
+/// Its nonce is none.
+pub fn worker(nonce: &[u8]) -> Result<Option<Holder>, Status> {
+    if nonce.is_empty() {
+        return Ok(None);
+    }
+    let holder = Holder::try_from(nonce);
+    holder.map(Some).map_err(|_| Status::invalid_argument(format!("vm_nonce is not {NONCE_LEN} bytes long")))
+}
+
+/// What it draws, if anything.
+///
+/// # Errors
+/// Nobody knows whose the leases would be, or there are too many.
+pub fn draws(request: &AdmitRequest, worker: Option<Holder>) -> Result<Option<Ask>, Status> {
+    if request.draws.is_empty() {
+        return Ok(None);
+    }
+    let holder = worker.ok_or_else(|| Status::invalid_argument("draws without a nonce"))?;
+    if request.draws.len() > MOST_DRAWS {
+        return Err(Status::invalid_argument(format!("more than {MOST_DRAWS} draws")));
+    }
+    let draws = request.draws.iter().map(|it| {
+        let v1::Draw { account, window, received, returned, need, want } = *it;
+        Draw { account, window, received, returned, need, want }
+    });
+    Ok(Some(Ask { holder, draws: draws.collect() }))
+}
+
+/// A lease as a worker is told of it.
+#[must_use]
+pub fn lease(it: &Lease) -> v1::Lease {
+    v1::Lease {
+        account: it.account,
+        window: it.window,
+        // Rounded down, but never to "no window": what is over on one side is over on the other.
+        ends_in_ms: it.ends_in.map_or(0, |nanos| (nanos / 1_000_000).max(1)),
+        granted: it.portion.granted,
+        returned: it.portion.returned,
+        refused: it.refused,
+        used: it.used,
+        most: it.most,
+        gone: it.gone,
     }
 }
 
@@ -91,6 +221,7 @@ fn nonce() -> Result<Vec<u8>, Status> {
 #[must_use]
 pub fn label(answer: &AdmitResponse) -> &'static str {
     match answer.verdict() {
+        Verdict::Unspecified if answer.vm_nonce.is_empty() => "poll",
         Verdict::Unspecified => "hello",
         Verdict::Admitted => "admitted",
         Verdict::UnknownKey => "unknown_key",

@@ -4,10 +4,19 @@
 //! start from its sums, so they agree with the store and go on after a restart. Histograms, doubles and admissions
 //! start anew, as Prometheus expects of any counter.
 
-use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+mod limits;
 
-use super::ledger::{OUTCOMES, Recorded, TOKENS, Totals};
+use std::time::SystemTime;
+
+use prometheus::core::Collector;
+use prometheus::{
+    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use self::limits::Limits;
+pub(crate) use self::limits::words;
+use super::ledger::book::Terms;
+use super::ledger::{Group, OUTCOMES, Recorded, TOKENS, Totals};
 
 /// In seconds: what the gateway does before a provider is asked, from a splice to a large translation.
 const OVERHEAD_BUCKETS: [f64; 12] =
@@ -36,6 +45,8 @@ pub struct Metrics {
     first_byte: HistogramVec,
     first_content: HistogramVec,
     overhead: HistogramVec,
+    costs: CounterVec,
+    limits: Limits,
 }
 
 impl Metrics {
@@ -128,6 +139,14 @@ impl Metrics {
                 &OVERHEAD_BUCKETS,
                 &[],
             )?,
+            costs: registered(
+                &registry,
+                CounterVec::new(
+                    Opts::new("attache_cost_dollars_total", "What tries cost, where their price is known."),
+                    &["customer", "team", "key", "provider", "model"],
+                )?,
+            )?,
+            limits: Limits::new(&registry)?,
             registry,
         })
     }
@@ -187,6 +206,23 @@ impl Metrics {
         for ((provider, disposition), failures) in &totals.failures {
             bump(&self.failures, &[provider, disposition], *failures);
         }
+        for (labels, nanos) in &totals.costs {
+            let of = &labels.usage;
+            let labels = [&*labels.customer, &*of.team, &*of.key, &*of.provider, &*of.model];
+            if let Ok(cost) = self.costs.get_metric_with_label_values(&labels) {
+                cost.inc_by(*nanos as f64 * 1e-9);
+            }
+        }
+    }
+
+    /// What a commit did to limits, at this time (Unix nanoseconds).
+    pub fn limits(&self, group: &Group, recorded: &Recorded, terms: &dyn Terms, now: u64) {
+        recorded.balances.iter().for_each(|it| self.limits.stands(it, terms, now));
+        recorded.events.iter().for_each(|it| self.limits.event(it, terms));
+        let new = recorded.new.iter().filter_map(|at| group.settlements.get(*at));
+        for account in new.flat_map(|entry| &entry.settlement.exceeded) {
+            self.limits.exceeded(*account, terms);
+        }
     }
 
     /// In Prometheus' text format.
@@ -194,6 +230,12 @@ impl Metrics {
     /// # Errors
     /// A series cannot be written as text.
     pub fn text(&self) -> prometheus::Result<String> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.text_at(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn text_at(&self, now: u64) -> prometheus::Result<String> {
+        self.limits.look(now);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -223,7 +265,7 @@ fn observe(series: &HistogramVec, labels: &[&str], seconds: Option<f64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::{RequestLabels, Sums, Timing, UsageLabels};
+    use super::super::ledger::{CostLabels, RequestLabels, Sums, Timing, UsageLabels};
     use super::*;
 
     fn recorded() -> Recorded {
@@ -255,6 +297,8 @@ mod tests {
         totals.failovers.insert(("openai".to_owned(), "anthropic".to_owned()), 1);
         totals.dropped.insert(("openai".to_owned(), "top_k".to_owned()), 5);
         totals.failures.insert(("openai".to_owned(), "rate_limited".to_owned()), 4);
+        let usage = UsageLabels { model: "gpt-4.1".to_owned(), ..UsageLabels::default() };
+        totals.costs.insert(CostLabels { customer: "acme".to_owned(), usage }, 1_250_000_000);
         let timing = Timing {
             model: "gpt-4.1".to_owned(),
             duration: 0.2,
@@ -262,7 +306,7 @@ mod tests {
             first_content: Some(0.05),
             overhead: Some(0.000_15),
         };
-        Recorded { totals, timings: vec![timing], duplicates: 3 }
+        Recorded { totals, timings: vec![timing], duplicates: 3, ..Recorded::default() }
     }
 
     #[test]
@@ -283,6 +327,7 @@ mod tests {
             r#"attache_cooldowns_total{provider="openai"} 6"#,
             r#"attache_dropped_fields_total{field="top_k",provider="openai"} 5"#,
             r#"attache_stream_events_skipped_total{provider="openai"} 2"#,
+            r#"attache_cost_dollars_total{customer="acme",key="",model="gpt-4.1",provider="",team=""} 1.25"#,
             r#"attache_failures_total{disposition="rate_limited",provider="openai"} 4"#,
             "attache_settlements_total 2",
             "attache_settlements_duplicate_total 3",

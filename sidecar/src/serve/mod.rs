@@ -4,14 +4,21 @@
 //!
 //! Decision: [`Server`] starts and stops inside any process, so tests need no child and no port of their own.
 
+pub mod accounts;
 pub mod admin;
 pub mod admit;
+pub mod calibrate;
+pub mod count;
+pub mod identity;
 pub mod keys;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;
+pub mod observe;
 pub mod server;
 pub mod settle;
+pub mod tokenizer;
+pub mod window;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,18 +27,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 use engine::config::Loaded;
+use engine::config::schema::Tokenizer;
 use engine::config::snapshot::{Address, Names};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use self::admit::Admission;
+use self::accounts::{Accounts, Heard};
+use self::admit::{Admission, Records};
+use self::count::Counting;
 use self::keys::{InvalidKeys, Keys};
 use self::ledger::Ledger;
 use self::ledger::sqlite::Sqlite;
 use self::ledger::tally::{self, Labels};
 use self::ledger::writer::{Handle, Writer};
 use self::metrics::Metrics;
+use self::observe::{Lessons, Observer};
 use self::server::{Listener, Service};
 use crate::push::Follower;
 use crate::push::source::{Config, Source};
@@ -90,6 +101,7 @@ pub async fn run(
 pub struct Reloader {
     admission: Arc<Admission>,
     ledger: Handle,
+    heard: Arc<Heard>,
 }
 
 impl Reloader {
@@ -101,20 +113,34 @@ impl Reloader {
         keys(config).map(|_| ())
     }
 
-    /// Takes its keys, and tells the filters by the generation.
+    /// Takes its keys, limits and prices, and tells the filters by the generation.
     ///
     /// # Errors
     /// What is wrong with the keys, or the store gives no generation.
     pub async fn reload(&self, config: &Config) -> anyhow::Result<()> {
         let keys = keys(config)?;
-        let generation = self.ledger.reload(names(&config.loaded)).await?;
-        self.admission.replace(keys, config.loaded.snapshot.sidecar.key_ttl, generation);
+        prepare(&config.loaded);
+        let accounts = Arc::new(Accounts::of(&config.loaded, Arc::clone(&self.heard)));
+        let generation = self.ledger.reload(names(&config.loaded), Arc::clone(&accounts) as _).await?;
+        let lessons = Arc::clone(&self.admission.records().lessons);
+        self.admission.replace(Records::of(&config.loaded, keys, accounts, lessons, generation));
         Ok(())
     }
 }
 
+/// Whoever is counted first has a deadline, and unpacking takes longer.
+fn prepare(loaded: &Loaded) {
+    if loaded.snapshot.govern.tokenizer == Tokenizer::Exact {
+        tokio::task::spawn_blocking(tokenizer::warm);
+    }
+}
+
 fn keys(config: &Config) -> Result<Keys, InvalidKeys> {
-    Keys::resolve(&config.loaded.virtual_keys, |reference| config.secret(reference))
+    resolve(&config.loaded, |reference| config.secret(reference))
+}
+
+fn resolve(loaded: &Loaded, secret: impl Fn(&str) -> anyhow::Result<String>) -> Result<Keys, InvalidKeys> {
+    Keys::resolve(loaded.virtual_keys.iter(), loaded.snapshot.sidecar.key_secret.as_deref(), secret)
 }
 
 /// A running sidecar.
@@ -127,6 +153,7 @@ pub struct Server {
     writer: Writer,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
+    heard: Arc<Heard>,
 }
 
 impl Server {
@@ -136,7 +163,7 @@ impl Server {
     /// A key has no usable secret, the store cannot be opened, or an address is taken.
     pub async fn start(loaded: &Loaded) -> anyhow::Result<Self> {
         let settings = &loaded.snapshot.sidecar;
-        let keys = Keys::resolve(&loaded.virtual_keys, read::secret)?;
+        let keys = resolve(loaded, read::secret)?;
         let known = keys.len();
         // A second sidecar started by mistake fails at this port and touches neither socket nor store.
         let pages =
@@ -148,18 +175,31 @@ impl Server {
             .with_context(|| format!("sidecar.store {}", settings.store))?;
         let metrics = Arc::new(Metrics::new()?);
         metrics.add(&store.totals()?);
-        let admission = Arc::new(Admission::new(keys, settings.key_ttl, store.next_generation()?));
-        let writer = Writer::start(store, Arc::clone(&metrics))?;
+        let heard = Arc::new(Heard::default());
+        let accounts = Arc::new(Accounts::of(loaded, Arc::clone(&heard)));
+        let limits = accounts.len();
+        let lessons = Arc::new(Lessons::of(store.lessons()?));
+        let generation = store.next_generation()?;
+        let records = Records::of(loaded, keys, Arc::clone(&accounts), Arc::clone(&lessons), generation);
+        let admission = Arc::new(Admission::new(records));
+        let writer = Writer::start(store, accounts, Observer::new(Arc::clone(&metrics), lessons))?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let (ledger, answers) = (writer.handle(), Arc::clone(&admission));
-        let service = Service { admission: answers, ledger, metrics: Arc::clone(&metrics) };
+        let service = Service {
+            admission: answers,
+            ledger,
+            metrics: Arc::clone(&metrics),
+            heard: Arc::clone(&heard),
+            counting: Counting::default(),
+        };
+        prepare(loaded);
         tasks.spawn(listener.serve(service, until(stopped.clone())));
         let router = admin::router(admin::Admin { metrics: Arc::clone(&metrics), ledger: writer.handle() });
         tasks.spawn(async move { Ok(axum::serve(pages, router).with_graceful_shutdown(until(stopped)).await?) });
-        tracing::info!(address = ?grpc, %admin, store = settings.store, keys = known, "serving");
-        Ok(Self { grpc, admin, stop, tasks, writer, admission, metrics })
+        tracing::info!(address = ?grpc, %admin, store = settings.store, keys = known, limits, "serving");
+        Ok(Self { grpc, admin, stop, tasks, writer, admission, metrics, heard })
     }
 
     /// Where Admit and Settle are.
@@ -177,7 +217,11 @@ impl Server {
     /// A way to give it other keys. It stops once this is gone.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
-        Reloader { admission: Arc::clone(&self.admission), ledger: self.writer.handle() }
+        Reloader {
+            admission: Arc::clone(&self.admission),
+            ledger: self.writer.handle(),
+            heard: Arc::clone(&self.heard),
+        }
     }
 
     /// Waits for a part that ends on its own, which none should.
@@ -216,6 +260,10 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _gone = stopped.wait_for(|stopped| *stopped).await;
 }
 
+/// Keys of more than this have no label by right: a page of a million series helps nobody. Those that are used first have
+/// one.
+const LABELLED_KEYS: usize = 10_000;
+
 /// Every name of the configuration is a label; a pattern is none.
 fn names(loaded: &Loaded) -> tally::Names {
     let snapshot = &loaded.snapshot;
@@ -229,11 +277,23 @@ fn names(loaded: &Loaded) -> tally::Names {
         };
         asked.into_iter().chain(key.candidates.iter().flat_map(|candidate| candidate.models.clone()))
     });
+    let keys = if loaded.virtual_keys.len() > LABELLED_KEYS { &[] } else { loaded.virtual_keys.as_slice() };
     tally::Names {
-        keys: loaded.virtual_keys.iter().map(|key| key.name.clone()).collect(),
-        teams: loaded.virtual_keys.iter().filter_map(|key| key.team.clone()).collect(),
+        keys: keys.iter().map(|key| key.name.clone()).collect(),
+        teams: loaded
+            .virtual_keys
+            .iter()
+            .filter_map(|key| key.team.clone())
+            .chain(loaded.governance.teams.iter().map(|team| team.name.clone()))
+            .collect(),
         models: served.chain(of_keys).filter(|name| !name.ends_with('*')).collect(),
         providers: snapshot.providers.iter().map(|provider| provider.name.clone()).collect(),
+        customers: loaded
+            .virtual_keys
+            .iter()
+            .filter_map(|key| key.customer.clone())
+            .chain(loaded.governance.customers.iter().map(|customer| customer.name.clone()))
+            .collect(),
         dialects: wire::format::INBOUND.iter().map(|dialect| dialect.name().to_owned()).collect(),
     }
 }

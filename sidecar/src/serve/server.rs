@@ -19,7 +19,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use super::accounts::Heard;
 use super::admit::{self, Admission};
+use super::count::Counting;
 use super::ledger::writer::Handle;
 use super::metrics::Metrics;
 use super::settle;
@@ -40,19 +42,39 @@ pub struct Service {
     pub ledger: Handle,
     /// Counts answers.
     pub metrics: Arc<Metrics>,
+    /// Is told who is alive.
+    pub heard: Arc<Heard>,
+    /// Counts tokens.
+    pub counting: Counting,
 }
 
 #[tonic::async_trait]
 impl Sidecar for Service {
     async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
-        let answer = self.admission.answer(request.get_ref())?;
+        let mut request = request.into_inner();
+        let count = request.count.take();
+        let request = &request;
+        let worker = admit::worker(&request.vm_nonce)?;
+        let ask = admit::draws(request, worker)?;
+        worker.into_iter().for_each(|worker| self.heard.hear(worker));
+        let mut answer = self.admission.answer(request)?;
         self.metrics.admit(admit::label(&answer));
+        if let Some(ask) = ask {
+            let leases = self.ledger.draw(ask).await.map_err(|error| Status::unavailable(error.to_string()))?;
+            answer.leases = leases.iter().map(admit::lease).collect();
+        }
+        if let Some(count) = count {
+            answer.tokens = self.counting.count(count).await?;
+        }
         Ok(Response::new(answer))
     }
 
     async fn settle(&self, request: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
-        let entries = settle::entries(request.into_inner())?;
-        if !entries.is_empty() {
+        let mut entries = settle::entries(request.into_inner())?;
+        if let Some(entry) = entries.first() {
+            self.heard.hear(entry.id.holder());
+            let records = self.admission.records();
+            entries.iter_mut().for_each(|entry| settle::price(&mut entry.settlement, &records.prices));
             self.ledger.settle(entries).await.map_err(|error| Status::unavailable(error.to_string()))?;
         }
         Ok(Response::new(SettleResponse { generation: self.admission.generation() }))

@@ -42,8 +42,23 @@ providers:
     path: /x
     auth_header: { name: api-key }
     keys: [{ name: main, secret: "env:KEY", models: ["*"] }]
+    limits: [{ requests: 1, per: 1m }]
 models: { chat: { candidates: [{ provider: openai, model: x }] } }
-virtual_keys: [{ name: prod, secret: "env:VK", models: ["*"], candidates: [{ provider: openai, models: [x] }] }]
+global: {}
+customers: { acme: { limits: [{ money: 1, per: 1M, on_exhausted: { pool: spare } }] } }
+teams: { search: { customer: acme } }
+pools: { spare: { limits: [{ concurrent: 1 }] } }
+prices: [{ provider: openai, model: x, input: 1 }]
+governance: {}
+identities: [{ from: peer, match: "a/{b}", team: "{b}" }]
+virtual_keys:
+  - name: prod
+    secret: env:VK
+    former: { secret: "env:OLD", until: "2026-12-01T00:00:00Z" }
+    models: ["*"]
+    team: search
+    candidates: [{ provider: openai, models: [x], limits: [{ money: 1, per: 1d }] }]
+    limits: [{ total_tokens: 1, per: 1w }]
 retry: { rest: {} }
 limits: {}
 timeouts: {}
@@ -107,9 +122,36 @@ const BEYOND: &[&str] = &[
     "no rest: whoever sends such a request",
     // A list of names in any case.
     "a header that is not the gateway's own",
+    "one of requests, input_tokens, output_tokens, total_tokens, money, concurrent",
+    "one of them; each other in a limit of its own",
+    "no `per`: concurrent counts what is under way now",
+    "the time in which it counts, such as",
+    "each once in a scope: they would be one account",
+    "dollars with at most 9 decimals",
+    "dollars per million tokens with at most 6 decimals",
+    "one price for a model",
+    "either {downgrade: [MODEL]} or {pool: NAME}",
+    "a model that somebody serves",
+    "a name under `pools`",
+    "block, alert_only or shadow: nothing stands in for a pool",
+    "a name under `customers`",
+    ", to whom team",
+    "one of the two, since they are the same",
+    "`sidecar.key_secret`, under which it was made",
+    // A day that its month does not have.
+    "a time such as 2027-01-31T00:00:00Z",
+    // The table of the world.
+    "a time zone such as Europe/Berlin",
+    "a name with {part} or * in it",
+    "a name, which may use what `match` takes",
+    "a name in braces that `match` takes",
+    "who it is: `key`, or `team` and `customer`",
+    "one of the two: a key says whose it is",
+    "the name of a virtual key",
 ];
 
-/// Does the schema refuse what the loader does, there or, for names and what is missing, in the mapping around it?
+/// Does the schema refuse what the loader does, there or, for names and what is missing, in the mapping around it? What is
+/// wrong within one of several kinds of a value is told of the value.
 fn refused(fault: &Fault, errors: &BTreeSet<(String, String)>) -> bool {
     let steps: Vec<String> = fault
         .path
@@ -123,7 +165,8 @@ fn refused(fault: &Fault, errors: &BTreeSet<(String, String)>) -> bool {
     let around = steps.split_last().map(|(_, around)| around.concat());
     let of_members = ["required", "additionalProperties", "propertyNames"];
     errors.iter().any(|(at, keyword)| {
-        *at == steps.concat() || around.as_ref() == Some(at) && of_members.contains(&keyword.as_str())
+        let choice = keyword == "anyOf" && steps.concat().starts_with(at.as_str());
+        choice || *at == steps.concat() || around.as_ref() == Some(at) && of_members.contains(&keyword.as_str())
     })
 }
 

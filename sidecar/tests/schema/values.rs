@@ -22,6 +22,7 @@ const TEXTS: &[Row<'_>] = &[
             "/timeouts/idle",
             "/sidecar/deadline",
             "/sidecar/key_ttl",
+            "/sidecar/poll",
         ],
         &["1ms", "007s", "86400000ms", "86400s", "1440m", "24h", "1h", "99m", "999s"],
         &["", "5", "ms", "0s", "-1s", "1.5s", "5 s", "25h", "1441m", "86401s", "86400001ms", "5µs", "1d"],
@@ -59,6 +60,18 @@ const TEXTS: &[Row<'_>] = &[
     (&["/providers/mine/keys/0/name"], &["a", "0", "a-b"], &["", "-a", "A", "a_b", "a.b"]),
     (&["/providers/mine/keys/0/secret"], &[], &[SHA]),
     (&["/virtual_keys/0/secret"], &[SHA], &[]),
+    (
+        &["/virtual_keys/0/limits/0/per", "/customers/acme/limits/0/per"],
+        &["1s", "30s", "5m", "9999h", "1d", "90d", "1w", "1M", "1Q", "1Y"],
+        &["", "60", "0d", "01d", "10000s", "2w", "12M", "1D", "1month", "1.5h", "-1d", "1 d"],
+    ),
+    (
+        &["/virtual_keys/0/expires", "/virtual_keys/0/former/until"],
+        &["2027-01-31T00:00:00Z", "2027-01-31t01:00:00.5+01:00", "1970-01-01T00:00:00z"],
+        &["", "tomorrow", "2027-01-31", "2027-01-31 00:00:00Z", "2027-01-31T00:00:00", "2027-01-31T00:00Z"],
+    ),
+    (&["/virtual_keys/0/limits/0/on_exhausted"], &["block", "alert_only", "shadow"], &["", "Block", "downgrade"]),
+    (&["/identities/0/from"], &["peer", "xfcc"], &["", "jwt"]),
     (
         &["/providers/mine/keys/0/secret", "/virtual_keys/0/secret"],
         &["env:_A1", "file:/run/a b"],
@@ -110,7 +123,14 @@ fn schema_and_loader_agree_about_texts() {
 fn schema_and_loader_agree_about_numbers() {
     let validator = validator();
     let weights = ([json!(1), json!(0.5), json!(1e12)], [json!(-1), json!(2e12), json!("1")]);
-    let rows: [(&str, &[Value], &[Value]); 8] = [
+    let money = ([json!(1), json!(0.000_000_001), json!(1e9)], [json!(0), json!(-1), json!(2e9), json!("1")]);
+    let price = ([json!(0), json!(2.5), json!(1e6)], [json!(-1), json!(2e6), json!("1")]);
+    let amounts = ([json!(1), json!(1_000_000_000_000_000_u64)], [json!(0), json!(-1), json!(1.5), json!(2e15)]);
+    let rows: [(&str, &[Value], &[Value]); 12] = [
+        ("/customers/acme/limits/0/money", &money.0, &money.1),
+        ("/prices/0/input", &price.0, &price.1),
+        ("/virtual_keys/0/limits/0/total_tokens", &amounts.0, &amounts.1),
+        ("/pools/spare/limits/0/concurrent", &amounts.0, &amounts.1),
         ("/version", &[json!(1)], &[json!(0), json!(2), json!("1"), Value::Null]),
         ("/limits/body", &[json!(1), json!(1 << 30)], &[json!(0), json!((1 << 30) + 1), json!(-1), json!(1.5)]),
         ("/retry/max", &[json!(1), json!(32)], &[json!(0), json!(33), json!(1.5), json!("1")]),

@@ -2,6 +2,9 @@
 #![cfg(test)]
 
 mod admit;
+mod count;
+mod draw;
+mod keys;
 mod kill;
 mod operate;
 mod settle;

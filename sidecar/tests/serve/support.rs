@@ -19,11 +19,21 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) type Client = SidecarClient<Channel>;
 
 /// Socket, store and configuration of one sidecar; they outlive a restart of it.
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir, String);
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::with("")
+    }
+
+    /// With further members of the configuration.
+    pub(crate) fn with(more: &str) -> Self {
+        Self(tempfile::tempdir().unwrap(), more.to_owned())
+    }
+
+    /// The same with others.
+    pub(crate) fn changed(self, more: &str) -> Self {
+        Self(self.0, more.to_owned())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -71,11 +81,12 @@ sidecar:
   store: "{}"
   admin: "127.0.0.1:0"
   key_ttl: 7s
-"#,
+{}"#,
             hex("vk-prod"),
             hex("vk-former"),
             self.socket().display(),
-            self.store().display()
+            self.store().display(),
+            self.1
         )
     }
 

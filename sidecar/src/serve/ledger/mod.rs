@@ -1,12 +1,14 @@
-//! Where finished exchanges become durable counts.
+//! Where finished exchanges become durable counts, and leases are granted.
 //!
 //! Does not: know SQL, gRPC or threads. [`Ledger`] is a blocking store with one owner; [`writer`] gives it a thread and
-//! groups what arrives; [`sqlite`] is the embedded store; [`tally`] turns settlements into sums.
+//! groups what arrives; [`sqlite`] is the embedded store; [`book`] says who gets how much; [`tally`] turns settlements
+//! into sums.
 //!
 //! Decision: settlements and the sums made of them are written in one transaction, and the sums in memory (metrics)
 //! grow by exactly what was committed. Rejected: sums kept in memory and flushed now and then, which forget on a crash
 //! what has been acknowledged.
 
+pub mod book;
 pub mod sqlite;
 pub mod tally;
 pub mod writer;
@@ -15,6 +17,9 @@ use std::collections::BTreeMap;
 
 use sidecar_api::v1::Settlement;
 use sidecar_api::{NONCE_LEN, v1};
+
+use self::book::{Balance, Draw, Event, Holder, Lease, Terms};
+use super::calibrate::Learned;
 
 /// Names one finished exchange for ever: the worker's nonce, then the worker's counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,14 @@ impl AdmissionId {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The worker: its leases are charged.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        let mut holder = Holder::default();
+        holder.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
+        holder
+    }
 }
 
 /// One settlement under its id.
@@ -46,7 +59,52 @@ pub struct Entry {
     pub settlement: Settlement,
 }
 
-/// What one commit added.
+/// Draws of one worker, granted together or not at all.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The worker's nonce.
+    pub holder: Holder,
+    /// What it asks for.
+    pub draws: Vec<Draw>,
+}
+
+/// What is committed together.
+#[derive(Debug, Default, Clone)]
+pub struct Group {
+    /// Come first, so that who draws is told of what they used.
+    pub settlements: Vec<Entry>,
+    /// In their order.
+    pub asks: Vec<Ask>,
+    /// What was learned of models since, to be there after a restart.
+    pub lessons: Vec<Lesson>,
+}
+
+/// What was learned of one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lesson {
+    /// The provider's name.
+    pub provider: String,
+    /// Its name of the model.
+    pub model: String,
+    /// As it is kept; takes the place of what was kept of it.
+    pub learned: Learned,
+}
+
+impl Group {
+    /// How much work it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.settlements.len().saturating_add(self.asks.len())
+    }
+
+    /// Nothing is asked of the store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What one commit did.
 #[derive(Debug, Default, PartialEq)]
 pub struct Recorded {
     /// Sums over the new settlements.
@@ -55,6 +113,27 @@ pub struct Recorded {
     pub timings: Vec<Timing>,
     /// Settlements that were there before.
     pub duplicates: u64,
+    /// Positions in the group of the settlements that are new.
+    pub new: Vec<usize>,
+    /// One list for each [`Ask`], a lease for each of its draws.
+    pub leases: Vec<Vec<Lease>>,
+    /// Thresholds that were passed.
+    pub events: Vec<Event>,
+    /// Accounts that changed, and how they stand now.
+    pub balances: Vec<Standing>,
+    /// The ledger's time, in Unix nanoseconds.
+    pub at: u64,
+}
+
+/// An account that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub account: u64,
+    /// In which window (Unix seconds of its start).
+    pub window: u64,
+    /// How it stands.
+    pub balance: Balance,
 }
 
 /// How long one exchange took. Not durable: it only feeds histograms.
@@ -85,6 +164,17 @@ pub struct Totals {
     pub dropped: BTreeMap<(String, String), u64>,
     /// Tries that failed: (provider, disposition).
     pub failures: BTreeMap<(String, String), u64>,
+    /// What tries cost, in nano-dollars.
+    pub costs: BTreeMap<CostLabels, u64>,
+}
+
+/// What costs are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CostLabels {
+    /// Customer of the key; empty if it has none.
+    pub customer: String,
+    /// Who used what.
+    pub usage: UsageLabels,
 }
 
 /// What requests are counted by.
@@ -103,7 +193,7 @@ pub struct RequestLabels {
 }
 
 /// What usage is counted by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UsageLabels {
     /// Virtual key; empty if none was needed.
     pub key: String,
@@ -143,19 +233,29 @@ pub const OUTCOMES: [(v1::r#try::Outcome, &str); 4] = [
 /// Kinds of tokens, as labels.
 pub const TOKENS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "reasoning"];
 
-/// A store of settlements and their sums. Blocking, with one owner.
+/// A store of settlements, their sums, and of who may spend what. Blocking, with one owner.
+///
+/// A store of several shards takes a group apart: each step of [`book`] stays within the shard that the account's terms
+/// name, and what one shard allots to another is cumulative, so a step that fails is made up for by the next.
 pub trait Ledger: Send + 'static {
-    /// Writes the settlements that are not there yet, and their sums. Durable when it returns, or nothing is written.
+    /// Writes the settlements that are not there yet, their sums and charges, and grants leases. Durable when it returns,
+    /// or nothing is written. `now` is the wall clock's Unix nanoseconds; the ledger's own time never goes back.
     ///
     /// # Errors
     /// Why nothing was written.
-    fn record(&mut self, batch: &[Entry]) -> Result<Recorded, LedgerError>;
+    fn commit(&mut self, group: &Group, terms: &dyn Terms, now: u64) -> Result<Recorded, LedgerError>;
 
     /// All sums ever recorded.
     ///
     /// # Errors
     /// Why they cannot be read.
     fn totals(&self) -> Result<Totals, LedgerError>;
+
+    /// What was learned of models.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn lessons(&self) -> Result<Vec<Lesson>, LedgerError>;
 
     /// A number larger than every one given before.
     ///

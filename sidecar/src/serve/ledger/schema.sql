@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS settlement (
     first_byte_micros INTEGER NOT NULL,
     operation TEXT NOT NULL,
     first_content_micros INTEGER NOT NULL,
-    overhead_micros INTEGER NOT NULL
+    overhead_micros INTEGER NOT NULL,
+    downgraded INTEGER NOT NULL
 );
 
 -- Its tries in order. Outcome and billed as numbered in sidecar.proto; dropped as labels with commas between.
@@ -40,6 +41,8 @@ CREATE TABLE IF NOT EXISTS attempt (
     skipped_events INTEGER NOT NULL,
     cooled INTEGER NOT NULL,
     disposition TEXT NOT NULL,
+    -- Nano-dollars; null where nobody knows the price.
+    cost INTEGER,
     PRIMARY KEY (settlement, position)
 ) WITHOUT ROWID;
 
@@ -96,7 +99,70 @@ CREATE TABLE IF NOT EXISTS failure_count (
     PRIMARY KEY (provider, disposition)
 ) WITHOUT ROWID;
 
--- Single numbers: generation of key records, time of the last probe.
+CREATE TABLE IF NOT EXISTS cost_count (
+    customer TEXT NOT NULL,
+    key TEXT NOT NULL,
+    team TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    nano_dollars INTEGER NOT NULL,
+    PRIMARY KEY (customer, key, team, provider, model)
+) WITHOUT ROWID;
+
+-- How each limit stands in each window: requests, tokens or nano-dollars. A window is named by the Unix seconds of its
+-- start, 0 for concurrent requests. Numbers are 64 bits without a sign; what looks negative is beyond 2^63.
+CREATE TABLE IF NOT EXISTS balance (
+    account INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    committed INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    holders INTEGER NOT NULL,
+    allotted INTEGER NOT NULL,
+    repaid INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    PRIMARY KEY (account, window)
+) WITHOUT ROWID;
+
+-- What each worker, or each customer's shard of an account that customers share, has of it.
+CREATE TABLE IF NOT EXISTS portion (
+    account INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    holder BLOB NOT NULL,
+    granted INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    returned INTEGER NOT NULL,
+    PRIMARY KEY (account, window, holder)
+) WITHOUT ROWID;
+
+-- When rows of a window may go. `portions`: those of its holders, else its balance.
+CREATE TABLE IF NOT EXISTS expiry (
+    at INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    portions INTEGER NOT NULL,
+    PRIMARY KEY (at, account, window, portions)
+) WITHOUT ROWID;
+
+-- Accounts in words, for whoever reads this file.
+CREATE TABLE IF NOT EXISTS account (
+    id INTEGER PRIMARY KEY,
+    shard TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    counted TEXT NOT NULL,
+    window TEXT NOT NULL
+);
+
+-- What was learned of models' tokens, as JSON; as many models as are remembered, the latest.
+CREATE TABLE IF NOT EXISTS calibration (
+    id INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    learned TEXT NOT NULL,
+    UNIQUE (provider, model)
+);
+
+-- Single numbers: generation of key records, time of the last probe, the ledger's clock in Unix nanoseconds.
 CREATE TABLE IF NOT EXISTS meta (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL

@@ -6,29 +6,41 @@
 //! commits at a power cut although they were acknowledged. Whether a synced page survives one is up to the disk.
 //!
 //! Decision: rows of single settlements go after [`RETENTION`]; each commit removes up to twice as many expired rows as
-//! it brings, so the file stops growing without a timer or a pause. Sums stay.
+//! it brings, so the file stops growing without a timer or a pause. Sums stay. So it is with windows that are over.
+
+mod lessons;
+mod rows;
+mod sums;
+mod windows;
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use sidecar_api::v1::{Settlement, Try};
 
+use self::windows::Windows;
+use super::book::{self, Balance, Terms};
 use super::tally::{self, Labels};
-use super::{Entry, Ledger, LedgerError, Recorded, RequestLabels, Sums, Totals, UsageLabels};
+use super::{Group, Ledger, LedgerError, Lesson, Recorded, Totals};
 
 /// How long the row of a settlement is kept. Far beyond any resend, so a double is always recognised.
 pub const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How long a commit waits for somebody else's lock on the file before it fails and the settlements are sent again.
 const BUSY: Duration = Duration::from_secs(1);
+/// A clock that is set right now and then may be so far behind without a word in the log.
+const DRIFT: Duration = Duration::from_secs(5);
 /// Shape of the file; an older one is brought up, a newer one is refused.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// An open file.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
     labels: Labels,
+    /// The ledger's time, in Unix nanoseconds: the latest that any commit had.
+    clock: u64,
+    /// The log says that the machine's is behind it.
+    is_behind: bool,
 }
 
 impl Sqlite {
@@ -54,16 +66,33 @@ impl Sqlite {
         if (1..=2).contains(&version) {
             transaction.execute_batch(include_str!("from_2.sql"))?;
         }
+        if (1..=3).contains(&version) {
+            transaction.execute_batch(include_str!("from_3.sql"))?;
+        }
         transaction.execute_batch(include_str!("schema.sql"))?;
         if version == 1 {
             transaction.execute_batch(include_str!("from_1_rows.sql"))?;
         }
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
-        let mut this = Self { connection, labels };
+        // Thirty statements of this file, and those of the libraries it is read with.
+        connection.set_prepared_statement_cache_capacity(64);
+        let clock = connection
+            .query_row("SELECT value FROM meta WHERE name = 'clock'", [], |row| count(row, 0))
+            .optional()?
+            .unwrap_or(0);
+        let mut this = Self { connection, labels, clock, is_behind: false };
         let totals = this.totals()?;
         this.labels.keep(&totals);
         Ok(this)
+    }
+
+    /// How an account stands in a window; all zero if nobody has asked.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn balance(&self, account: u64, window: u64) -> Result<Balance, LedgerError> {
+        Ok(windows::balance(&self.connection, account, window)?.unwrap_or_default())
     }
 
     /// Rows of single settlements.
@@ -76,71 +105,60 @@ impl Sqlite {
 }
 
 impl Ledger for Sqlite {
-    fn record(&mut self, batch: &[Entry]) -> Result<Recorded, LedgerError> {
-        let mut recorded = Recorded::default();
-        // Immediate: a lock that somebody else holds is waited for at the start, not found half-way.
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for entry in batch {
-            if insert(&transaction, entry)? {
-                tally::add(&mut self.labels, &mut recorded, &entry.settlement);
+    fn commit(&mut self, group: &Group, terms: &dyn Terms, now: u64) -> Result<Recorded, LedgerError> {
+        let behind = Duration::from_nanos(self.clock.saturating_sub(now));
+        if self.is_behind != (behind > DRIFT) {
+            self.is_behind = !self.is_behind;
+            if self.is_behind {
+                tracing::warn!(?behind, "the clock is behind the ledger's: until it is there no window begins");
             } else {
-                recorded.duplicates += 1;
+                tracing::info!("the clock has caught up with the ledger's");
             }
         }
-        add_totals(&transaction, &recorded.totals)?;
-        expire(&transaction, batch.len().saturating_mul(2))?;
+        let now = now.max(self.clock);
+        let mut recorded = Recorded { at: now, ..Recorded::default() };
+        // Immediate: a lock that somebody else holds is waited for at the start, not found half-way.
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut windows = Windows::new(&transaction, terms, now);
+        for (position, entry) in group.settlements.iter().enumerate() {
+            if !rows::insert(&transaction, entry)? {
+                recorded.duplicates += 1;
+                continue;
+            }
+            let it = &entry.settlement;
+            recorded.new.push(position);
+            tally::add(&mut self.labels, &mut recorded, it);
+            let charges: Vec<_> = it.charges.iter().map(charge).collect();
+            book::settle(&mut windows, terms, &entry.id.holder(), &charges, now, &mut recorded.events)?;
+        }
+        for ask in &group.asks {
+            let mut leases = book::draw(&mut windows, terms, &ask.holder, &ask.draws, now, &mut recorded.events)?;
+            leases.iter_mut().for_each(|lease| lease.wait_for_the_clock(behind));
+            recorded.leases.push(leases);
+        }
+        let most = group.len().saturating_mul(2);
+        recorded.balances = windows.store()?;
+        windows.expire(most)?;
+        sums::add(&transaction, &recorded.totals)?;
+        lessons::keep(&transaction, &group.lessons)?;
+        expire(&transaction, most)?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES ('clock', ?1) \
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([int(now)])?;
         transaction.commit()?;
+        self.clock = now;
         Ok(recorded)
     }
 
     fn totals(&self) -> Result<Totals, LedgerError> {
-        let mut totals = Totals::default();
-        let mut query =
-            self.connection.prepare("SELECT key, team, model, status_class, dialect, requests FROM request_count")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let labels = RequestLabels {
-                key: row.get(0)?,
-                team: row.get(1)?,
-                model: row.get(2)?,
-                status_class: row.get(3)?,
-                dialect: row.get(4)?,
-            };
-            totals.requests.insert(labels, count(row, 5)?);
-        }
-        let mut query = self.connection.prepare(
-            "SELECT key, team, provider, model, requests, errors, cooldowns, skipped_events, tries_ok, tries_error, \
-             tries_no_answer, tries_cut, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
-             reasoning_tokens FROM usage_count",
-        )?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let labels = UsageLabels { key: row.get(0)?, team: row.get(1)?, provider: row.get(2)?, model: row.get(3)? };
-            let mut sums = Sums {
-                requests: count(row, 4)?,
-                errors: count(row, 5)?,
-                cooldowns: count(row, 6)?,
-                skipped_events: count(row, 7)?,
-                ..Sums::default()
-            };
-            for (column, sum) in (8..).zip(sums.tries.iter_mut().chain(&mut sums.tokens)) {
-                *sum = count(row, column)?;
-            }
-            totals.usage.insert(labels, sums);
-        }
-        let pairs = [
-            (&mut totals.failovers, "SELECT from_provider, to_provider, failovers FROM failover_count"),
-            (&mut totals.dropped, "SELECT provider, field, dropped FROM dropped_count"),
-            (&mut totals.failures, "SELECT provider, disposition, failures FROM failure_count"),
-        ];
-        for (sums, select) in pairs {
-            let mut query = self.connection.prepare(select)?;
-            let mut rows = query.query([])?;
-            while let Some(row) = rows.next()? {
-                sums.insert((row.get(0)?, row.get(1)?), count(row, 2)?);
-            }
-        }
-        Ok(totals)
+        sums::read(&self.connection)
+    }
+
+    fn lessons(&self) -> Result<Vec<Lesson>, LedgerError> {
+        lessons::read(&self.connection)
     }
 
     /// One more than the last, and never less than the time in seconds: a filter outlives a store that was deleted.
@@ -162,148 +180,6 @@ impl Ledger for Sqlite {
     }
 }
 
-/// False if it was there before.
-fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool> {
-    let Settlement { counter: _, tries, .. } = &entry.settlement;
-    let it = &entry.settlement;
-    let id: Option<i64> = transaction
-        .prepare_cached(
-            "INSERT INTO settlement (admission_id, key, team, customer, asked_model, dialect, stream, status, \
-             client_gone, started_unix_nanos, duration_micros, first_byte_micros, operation, first_content_micros, \
-             overhead_micros) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
-             ON CONFLICT (admission_id) DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![
-                entry.id.as_bytes(),
-                it.key,
-                it.team,
-                it.customer,
-                it.asked_model,
-                it.dialect,
-                it.stream,
-                it.status,
-                it.client_gone,
-                int(it.started_unix_nanos),
-                int(it.duration_micros),
-                int(it.first_byte_micros),
-                it.operation,
-                int(it.first_content_micros),
-                int(it.overhead_micros),
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(id) = id else { return Ok(false) };
-    for (position, attempt) in (0_i64..).zip(tries) {
-        insert_try(transaction, id, position, attempt)?;
-    }
-    Ok(true)
-}
-
-fn insert_try(transaction: &Transaction<'_>, settlement: i64, position: i64, it: &Try) -> rusqlite::Result<()> {
-    let [input, output, cache_read, cache_write, reasoning] = tally::tokens(it.usage.as_ref()).map(int);
-    transaction
-        .prepare_cached(
-            "INSERT INTO attempt (settlement, position, provider, provider_key, model, status, outcome, billed, \
-             duration_micros, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, \
-             estimated, dropped, skipped_events, cooled, disposition) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-        )?
-        .execute(params![
-            settlement,
-            position,
-            it.provider,
-            it.key,
-            it.model,
-            it.status,
-            it.outcome,
-            it.billed,
-            int(it.duration_micros),
-            input,
-            output,
-            cache_read,
-            cache_write,
-            reasoning,
-            it.usage.is_some_and(|usage| usage.estimated),
-            it.dropped.join(","),
-            int(it.skipped_events),
-            it.cooled,
-            it.disposition,
-        ])?;
-    Ok(())
-}
-
-fn add_totals(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::Result<()> {
-    let mut add = transaction.prepare_cached(
-        "INSERT INTO request_count VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests",
-    )?;
-    for (labels, requests) in &totals.requests {
-        let RequestLabels { key, team, model, status_class, dialect } = labels;
-        add.execute(params![key, team, model, status_class, dialect, int(*requests)])?;
-    }
-    let mut add = transaction.prepare_cached(
-        "INSERT INTO usage_count \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
-         ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors, \
-         tries_ok = tries_ok + excluded.tries_ok, tries_error = tries_error + excluded.tries_error, \
-         tries_no_answer = tries_no_answer + excluded.tries_no_answer, tries_cut = tries_cut + excluded.tries_cut, \
-         input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens, \
-         cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, \
-         cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
-         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
-         cooldowns = cooldowns + excluded.cooldowns, skipped_events = skipped_events + excluded.skipped_events",
-    )?;
-    for (labels, sums) in &totals.usage {
-        let [ok, error, no_answer, cut] = sums.tries.map(int);
-        let [input, output, cache_read, cache_write, reasoning] = sums.tokens.map(int);
-        add.execute(params![
-            labels.key,
-            labels.team,
-            labels.provider,
-            labels.model,
-            int(sums.requests),
-            int(sums.errors),
-            ok,
-            error,
-            no_answer,
-            cut,
-            input,
-            output,
-            cache_read,
-            cache_write,
-            reasoning,
-            int(sums.cooldowns),
-            int(sums.skipped_events),
-        ])?;
-    }
-    let pairs = [
-        (
-            &totals.failovers,
-            "INSERT INTO failover_count VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO UPDATE SET failovers = failovers + excluded.failovers",
-        ),
-        (
-            &totals.dropped,
-            "INSERT INTO dropped_count VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO UPDATE SET dropped = dropped + excluded.dropped",
-        ),
-        (
-            &totals.failures,
-            "INSERT INTO failure_count VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO UPDATE SET failures = failures + excluded.failures",
-        ),
-    ];
-    for (sums, insert) in pairs {
-        let mut add = transaction.prepare_cached(insert)?;
-        for ((one, other), count) in sums {
-            add.execute(params![one, other, int(*count)])?;
-        }
-    }
-    Ok(())
-}
-
 /// Looks at the `most` oldest rows only, so its cost does not grow with the file.
 fn expire(transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
     transaction
@@ -313,6 +189,10 @@ fn expire(transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
         )?
         .execute(params![i64::try_from(most).unwrap_or(i64::MAX), int(RETENTION.as_secs())])?;
     Ok(())
+}
+
+fn charge(it: &sidecar_api::v1::Charge) -> book::Charge {
+    book::Charge { account: it.account, window: it.window, amount: it.amount }
 }
 
 /// SQLite's integers are signed. What does not fit is no real count or time.

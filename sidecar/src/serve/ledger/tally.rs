@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use engine::exchange::Disposition;
 use sidecar_api::v1::{Settlement, Try, Usage};
 
-use super::{OUTCOMES, Recorded, RequestLabels, Sums, Timing, Totals, UsageLabels};
+use super::{CostLabels, OUTCOMES, Recorded, RequestLabels, Sums, Timing, Totals, UsageLabels};
 
 /// The label of every name that got none of its own.
 pub const OTHER: &str = "other";
@@ -22,6 +22,9 @@ const LONGEST: usize = 128;
 /// No try uses more tokens, or has more events. Keeps sums within the store's 64 bits whatever a provider claims.
 const MOST_TOKENS: u64 = u32::MAX as u64;
 
+/// Nor does one cost more: a million dollars.
+const MOST_COST: u64 = 1_000_000_000_000_000;
+
 /// Names that may be labels. Configured ones always; others by first come, once a provider has answered for them, so
 /// that a client without a key cannot use up the room.
 #[derive(Debug, Clone)]
@@ -31,6 +34,7 @@ pub struct Labels {
     models: Bounded,
     providers: Bounded,
     dialects: Bounded,
+    customers: Bounded,
 }
 
 /// Names of the configuration.
@@ -46,6 +50,8 @@ pub struct Names {
     pub providers: Vec<String>,
     /// Dialects of clients.
     pub dialects: Vec<String>,
+    /// Customers.
+    pub customers: Vec<String>,
 }
 
 impl Labels {
@@ -58,6 +64,7 @@ impl Labels {
             models: Bounded::new(names.models),
             providers: Bounded::new(names.providers),
             dialects: Bounded::new(names.dialects),
+            customers: Bounded::new(names.customers),
         }
     }
 
@@ -68,6 +75,7 @@ impl Labels {
         self.models.names.extend(names.models);
         self.providers.names.extend(names.providers);
         self.dialects.names.extend(names.dialects);
+        self.customers.names.extend(names.customers);
     }
 
     /// Names that have a label already, e.g. before a restart, keep it.
@@ -83,6 +91,9 @@ impl Labels {
             self.teams.fold(&labels.team, true);
             self.models.fold(&labels.model, true);
             self.providers.fold(&labels.provider, true);
+        }
+        for labels in totals.costs.keys() {
+            self.customers.fold(&labels.customer, true);
         }
     }
 }
@@ -121,6 +132,7 @@ pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement
     let team = labels.teams.fold(&settlement.team, answered);
     let asked = labels.models.fold(&settlement.asked_model, answered);
     let dialect = labels.dialects.fold(&settlement.dialect, answered);
+    let customer = labels.customers.fold(&settlement.customer, answered);
 
     let mut place = UsageLabels { key: key.clone(), team: team.clone(), provider: String::new(), model: String::new() };
     let mut previous: Option<String> = None;
@@ -129,6 +141,10 @@ pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement
         place.model = labels.models.fold(&attempt.model, answered);
         let sums = recorded.totals.usage.entry(place.clone()).or_default();
         add_try(sums, attempt);
+        if let Some(cost) = attempt.cost.filter(|cost| *cost > 0) {
+            let at = CostLabels { customer: customer.clone(), usage: place.clone() };
+            *recorded.totals.costs.entry(at).or_default() += cost.min(MOST_COST);
+        }
         for field in &attempt.dropped {
             // A label of the closed list is its own label; all else is folded into it.
             let dropped = (place.provider.clone(), wire::format::label(field).to_owned());

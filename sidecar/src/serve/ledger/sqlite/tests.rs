@@ -1,9 +1,9 @@
 //! The file as seen by its one owner.
 
-use sidecar_api::v1::Usage;
 use sidecar_api::v1::r#try::Outcome;
+use sidecar_api::v1::{Settlement, Try, Usage};
 
-use super::super::AdmissionId;
+use super::super::{AdmissionId, Entry, Sums};
 use super::*;
 
 fn labels() -> Labels {
@@ -13,6 +13,22 @@ fn labels() -> Labels {
 
 fn open(dir: &tempfile::TempDir) -> Sqlite {
     Sqlite::open(&dir.path().join("attache.db"), labels()).unwrap()
+}
+
+/// Knows no account.
+struct Nothing;
+
+impl Terms for Nothing {
+    fn account(&self, _: u64, _: u64) -> Option<book::Account> {
+        None
+    }
+    fn is_silent(&self, _: &book::Holder) -> bool {
+        false
+    }
+}
+
+fn record(ledger: &mut Sqlite, batch: &[Entry]) -> Result<Recorded, LedgerError> {
+    ledger.commit(&Group { settlements: batch.to_vec(), ..Group::default() }, &Nothing, 0)
 }
 
 fn entry(counter: u64) -> Entry {
@@ -44,13 +60,13 @@ fn entry(counter: u64) -> Entry {
 fn what_a_commit_returns_is_what_the_store_grew_by() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(&dir);
-    let first = ledger.record(&[entry(1), entry(2)]).unwrap();
+    let first = record(&mut ledger, &[entry(1), entry(2)]).unwrap();
     assert_eq!(ledger.totals().unwrap(), first.totals);
     assert_eq!(first.totals.failovers.values().sum::<u64>(), 2);
     assert_eq!(first.totals.dropped.values().sum::<u64>(), 4);
     let failures = [(("anthropic".to_owned(), "transient".to_owned()), 2)];
     assert_eq!(first.totals.failures.clone().into_iter().collect::<Vec<_>>(), failures);
-    let second = ledger.record(&[entry(3)]).unwrap();
+    let second = record(&mut ledger, &[entry(3)]).unwrap();
     assert_eq!(second.totals.requests.values().sum::<u64>(), 1);
     assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 3);
     let sums = ledger.totals().unwrap().usage.values().fold([0; 5], |mut sums, row| {
@@ -64,11 +80,11 @@ fn what_a_commit_returns_is_what_the_store_grew_by() {
 fn a_settlement_counts_once_within_a_batch_across_batches_and_across_openings() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(&dir);
-    assert_eq!(ledger.record(&[entry(1), entry(1)]).unwrap().duplicates, 1);
-    assert_eq!(ledger.record(&[entry(1)]).unwrap().duplicates, 1);
+    assert_eq!(record(&mut ledger, &[entry(1), entry(1)]).unwrap().duplicates, 1);
+    assert_eq!(record(&mut ledger, &[entry(1)]).unwrap().duplicates, 1);
     drop(ledger);
     let mut ledger = open(&dir);
-    let again = ledger.record(&[entry(1)]).unwrap();
+    let again = record(&mut ledger, &[entry(1)]).unwrap();
     assert_eq!(again, Recorded { duplicates: 1, ..Recorded::default() });
     assert_eq!(ledger.settlements().unwrap(), 1);
     assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 1);
@@ -87,11 +103,11 @@ fn expired_rows_go_with_later_commits_and_their_sums_stay() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(&dir);
     let batch: Vec<_> = (0..5).map(entry).collect();
-    ledger.record(&batch).unwrap();
+    record(&mut ledger, &batch).unwrap();
     ledger.connection.execute("UPDATE settlement SET settled_at = 1 WHERE id < 5", []).unwrap();
-    ledger.record(&[entry(10)]).unwrap();
+    record(&mut ledger, &[entry(10)]).unwrap();
     assert_eq!(ledger.settlements().unwrap(), 4, "one came, two of the four expired ones went");
-    ledger.record(&[entry(11), entry(12)]).unwrap();
+    record(&mut ledger, &[entry(11), entry(12)]).unwrap();
     assert_eq!(ledger.settlements().unwrap(), 4, "the fifth has not expired");
     let attempts: i64 = ledger.connection.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
     assert_eq!(attempts, 8, "tries go with their settlement");
@@ -105,12 +121,12 @@ fn a_commit_that_fails_leaves_nothing_behind() {
     ledger.connection.busy_timeout(Duration::ZERO).unwrap();
     let other = Connection::open(dir.path().join("attache.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    ledger.record(&[entry(1)]).unwrap_err();
+    record(&mut ledger, &[entry(1)]).unwrap_err();
     ledger.probe().unwrap_err();
     other.execute_batch("ROLLBACK").unwrap();
     ledger.probe().unwrap();
     assert_eq!(ledger.settlements().unwrap(), 0);
-    assert_eq!(ledger.record(&[entry(1)]).unwrap().duplicates, 0);
+    assert_eq!(record(&mut ledger, &[entry(1)]).unwrap().duplicates, 0);
 }
 
 #[test]
@@ -172,7 +188,28 @@ fn a_file_of_version_1_is_brought_up_and_forgets_nothing() {
     };
     assert_eq!((row("operation"), row("provider_key"), row("dropped")), ("chat".into(), "k1".into(), String::new()));
     assert_eq!(row("disposition"), "", "nobody asked then");
-    ledger.record(&[entry(1)]).unwrap();
+    record(&mut ledger, &[entry(1)]).unwrap();
     drop(ledger);
     assert_eq!(open(&dir).settlements().unwrap(), 2, "and stays as it is when it is opened again");
+}
+
+#[test]
+fn what_was_learned_is_there_after_a_restart_and_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = open(&dir);
+    let mut lesson = |model: String, tokens: u32| {
+        let learned =
+            serde_json::from_value(serde_json::json!({"tokens": tokens, "prompts": 1, "answers": {}})).unwrap();
+        let lessons = vec![Lesson { provider: "openai".to_owned(), model, learned }];
+        ledger.commit(&Group { lessons: lessons.clone(), ..Group::default() }, &Nothing, 0).unwrap();
+        lessons
+    };
+    lesson("m".to_owned(), 100_000);
+    let last = lesson("m".to_owned(), 250_000);
+    assert_eq!(open(&dir).lessons().unwrap(), last);
+    let most = crate::serve::calibrate::MODELS;
+    let all = (0..most + 50).map(|number| Lesson { model: format!("invented-{number}"), ..last[0].clone() }).collect();
+    ledger.commit(&Group { lessons: all, ..Group::default() }, &Nothing, 0).unwrap();
+    let kept = open(&dir).lessons().unwrap();
+    assert_eq!((kept.len(), kept[0].model.as_str()), (most, "invented-50"));
 }

@@ -7,6 +7,7 @@ use super::*;
 fn labels() -> Labels {
     let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     Labels::new(Names {
+        customers: vec!["acme".to_owned()],
         keys: own(&["prod"]),
         teams: own(&["search"]),
         models: own(&["gpt-4.1"]),
