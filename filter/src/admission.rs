@@ -1,49 +1,105 @@
-//! Who may go on: key records from this VM, from the other workers, or from the sidecar; and the calls to the sidecar.
+//! Who may go on: records of keys and identities from this VM, from the other workers, or from the sidecar.
 //!
-//! A key is asked for once: requests that come while the call is under way wait for its answer. The call belongs to the
+//! A record is asked for once: requests that come while the call is under way wait for its answer. The call belongs to the
 //! first of them; if that client leaves, Envoy drops the call and the next tick asks again for the others.
+//!
+//! Who presents no key may have an identity, which then counts as one; who has neither is nobody, of whom there is a
+//! record only where limits count nobody's requests, too.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
 use engine::config::schema::{AuthMode, ClientKeys, OnFailure};
 use engine::config::snapshot::{Snapshot, VirtualKey};
 use engine::exchange::{Denial, needs_key};
+use engine::govern::Account;
+use engine::identity::{self, Identity};
 use engine::keys::{self, KeyDigest, Record};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use prost::Message;
+use sidecar_api::v1;
 use sidecar_api::v1::admit_response::Verdict as Said;
-use sidecar_api::{self as api, v1};
 
-use crate::host::{self, Buffer};
 use crate::metrics::Counter;
-use crate::request::{Admission, Planned, Request};
-use crate::settlement::Fate;
-use crate::vm;
+use crate::request::{Admission, Request};
+use crate::wake::Cause;
+use crate::{calls, host, vm};
 
-/// Cluster of the sidecar in every rendered configuration.
-const CLUSTER: &str = "sidecar";
 /// Records kept in this VM; when they are that many, all go: the shared table has them still.
 const LOCAL: usize = 4096;
-/// Time the sidecar has to make a batch durable.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Nanoseconds a lost answer is waited for beyond the call's own deadline, which Envoy enforces.
 const GRACE: u64 = 200_000_000;
-/// Nanoseconds after which a call that was never answered is forgotten: its context left, and Envoy tells nobody.
-const FORGOTTEN: u64 = 10_000_000_000;
-/// gRPC statuses that will not change by sending the same again: malformed, and larger than the sidecar reads.
-const INVALID_ARGUMENT: u32 = 3;
-const OUT_OF_RANGE: u32 = 11;
 /// Shared data: the newest generation of key records any worker has heard of.
 const GENERATION: &str = "generation";
 
+/// Who asks, and under which limits.
 #[derive(Clone)]
-enum Verdict {
-    Good(Rc<VirtualKey>),
+pub(crate) struct Caller {
+    /// Its record; of an identity or of nobody it may have no name.
+    pub(crate) key: Rc<VirtualKey>,
+    /// The limits it is under.
+    pub(crate) accounts: Rc<[Account]>,
+    /// It is known by a key that it presented.
+    pub(crate) keyed: bool,
+}
+
+/// What a record says.
+#[derive(Clone)]
+pub(crate) enum Verdict {
+    Good(Caller),
     Bad(Denial),
+}
+
+/// By what a request may be known, until one of it is.
+#[derive(Clone)]
+pub(crate) enum Who {
+    /// The key it presents.
+    Key(KeyDigest),
+    /// What the mesh says.
+    Identity(Box<Identity>),
+    /// Nothing.
+    Nobody,
+}
+
+impl Who {
+    fn digest(&self) -> KeyDigest {
+        match self {
+            Self::Key(digest) => *digest,
+            Self::Identity(identity) => identity.digest(),
+            Self::Nobody => identity::anonymous(),
+        }
+    }
+
+    fn question(&self) -> v1::AdmitRequest {
+        let mut question = v1::AdmitRequest::default();
+        match self {
+            Self::Key(digest) => question.key_sha256 = digest.to_vec(),
+            Self::Identity(identity) => {
+                let claim = |(provider, name, value): &(String, String, String)| v1::Claim {
+                    provider: provider.clone(),
+                    name: name.clone(),
+                    value: value.clone(),
+                };
+                question.identity = Some(v1::Identity {
+                    peer: identity.peer.clone().unwrap_or_default(),
+                    xfcc: identity.xfcc.clone().unwrap_or_default(),
+                    claims: identity.claims.iter().map(claim).collect(),
+                });
+            }
+            Self::Nobody => question.anonymous = true,
+        }
+        question
+    }
+}
+
+/// By what a request may be known, in order.
+pub(crate) fn askers(snapshot: &Snapshot, digest: Option<KeyDigest>, identity: Identity) -> VecDeque<Who> {
+    let key = digest.filter(|_| snapshot.auth != AuthMode::Open).map(Who::Key);
+    let identity = Some(identity).filter(|identity| !identity.is_empty()).map(|it| Who::Identity(Box::new(it)));
+    let nobody = (snapshot.govern.keyless && !needs_key(snapshot.auth)).then_some(Who::Nobody);
+    key.into_iter().chain(identity).chain(nobody).collect()
 }
 
 struct Known {
@@ -53,44 +109,29 @@ struct Known {
 }
 
 struct Pending {
+    who: Who,
     waiting: Vec<Rc<RefCell<Request>>>,
     since: u64,
-    /// The context the call belongs to; `None` if it has left.
+    /// The context the call belongs to; `None` if it has left, or nobody has made it yet.
     owner: Option<u32>,
 }
-
-enum Call {
-    Admit(KeyDigest),
-    Hello,
-    Settle(u64),
-}
-
-/// A request that may go on, with what is known of its key; `None` if nobody answered.
-type Ready = (Rc<RefCell<Request>>, KeyDigest, Option<Verdict>);
 
 /// Admission state of one VM.
 pub(crate) struct Admissions {
     known: HashMap<KeyDigest, Known, FixedState>,
     pending: HashMap<KeyDigest, Pending, FixedState>,
-    ready: VecDeque<Ready>,
-    /// Calls under way and since when, by the host's token.
-    calls: HashMap<u32, (Call, u64), FixedState>,
     generation: u64,
-    /// That the sidecar cannot even be called has been logged: it is a fault of the configuration, and lasts.
-    complained: bool,
 }
 
 impl Admissions {
     pub(crate) fn new(seed: u64) -> Self {
         let map = || FixedState::with_seed(seed);
-        Self {
-            known: HashMap::with_hasher(map()),
-            pending: HashMap::with_hasher(map()),
-            ready: VecDeque::new(),
-            calls: HashMap::with_hasher(map()),
-            generation: 0,
-            complained: false,
-        }
+        Self { known: HashMap::with_hasher(map()), pending: HashMap::with_hasher(map()), generation: 0 }
+    }
+
+    /// What is older than this is asked for again.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn find(&self, digest: &KeyDigest, now: u64) -> Option<Verdict> {
@@ -106,74 +147,106 @@ impl Admissions {
     }
 }
 
-/// What is known of a request's key; `None`: it has been asked for, and `request` will be woken.
+/// What is known of a request, by the first of `askers` that is; `None`: it has been asked for, and `request` will be
+/// woken. `context`: the one whose callback this is, if it is the request's own; else the tick asks.
 pub(crate) fn look_up(
     snapshot: &Snapshot,
-    digest: Option<KeyDigest>,
+    askers: &mut VecDeque<Who>,
     request: &Rc<RefCell<Request>>,
-    context: u32,
+    context: Option<u32>,
 ) -> Option<Admission> {
-    if snapshot.auth == AuthMode::Open {
-        return Some(Ok(None));
-    }
-    let Some(digest) = digest else {
-        return Some(if needs_key(snapshot.auth) { Err(Denial::Missing) } else { Ok(None) });
-    };
     let now = host::now();
-    let known = vm::with(|vm| vm.admissions.find(&digest, now)).flatten().or_else(|| from_workers(&digest, now));
-    if let Some(verdict) = known {
-        return Some(admission(snapshot, verdict));
+    while let Some(who) = askers.front() {
+        let digest = who.digest();
+        let known = vm::with(|vm| vm.admissions.find(&digest, now)).flatten().or_else(|| from_workers(&digest, now));
+        let Some(verdict) = known else {
+            let asked = ask_for(snapshot, who, request, context, now);
+            return if asked { None } else { Some(away(snapshot, askers)) };
+        };
+        if let Some(admission) = judge(snapshot, askers, verdict) {
+            return Some(admission);
+        }
     }
+    Some(unknown(snapshot))
+}
+
+/// False if nobody can be asked.
+fn ask_for(snapshot: &Snapshot, who: &Who, request: &Rc<RefCell<Request>>, context: Option<u32>, now: u64) -> bool {
+    let digest = who.digest();
     let asked = vm::with(|vm| {
-        let pending = vm.admissions.pending.entry(digest).or_insert_with(|| Pending {
-            waiting: Vec::new(),
-            since: now,
-            owner: Some(context),
-        });
+        let new = || Pending { who: who.clone(), waiting: Vec::new(), since: now, owner: context };
+        let pending = vm.admissions.pending.entry(digest).or_insert_with(new);
         pending.waiting.push(Rc::clone(request));
         pending.waiting.len() > 1
     });
-    if asked == Some(false) && !ask(snapshot, &digest) {
+    let sent = asked == Some(true) || context.is_none() || ask(snapshot, who);
+    if !sent {
         vm::with(|vm| vm.admissions.pending.remove(&digest));
-        return Some(away(snapshot, &digest));
     }
-    None
+    sent
 }
 
-fn admission(snapshot: &Snapshot, verdict: Verdict) -> Admission {
-    match verdict {
-        Verdict::Good(key) => Ok(Some(key)),
+/// What a record means for a request; `None`: it is known by something else, or not at all.
+fn judge(snapshot: &Snapshot, askers: &mut VecDeque<Who>, verdict: Verdict) -> Option<Admission> {
+    let who = askers.pop_front();
+    match (verdict, who) {
+        (Verdict::Good(caller), who) => Some(Ok(Some(Caller { keyed: matches!(who, Some(Who::Key(_))), ..caller }))),
         // Not ours: a provider key of the client's own, which the configuration lets pass.
-        Verdict::Bad(Denial::Unknown)
+        (Verdict::Bad(Denial::Unknown), Some(Who::Key(_)))
             if snapshot.client_keys == ClientKeys::Pass && snapshot.auth == AuthMode::Optional =>
         {
-            Ok(None)
+            None
         }
-        Verdict::Bad(denial) => Err(denial),
+        (Verdict::Bad(Denial::Unknown), Some(Who::Identity(_) | Who::Nobody)) => None,
+        (Verdict::Bad(denial), _) => Some(Err(denial)),
     }
+}
+
+/// What a request is that has waited for its record; `None`: it waits for another one.
+pub(crate) fn woken(
+    snapshot: &Snapshot,
+    verdict: Option<Verdict>,
+    askers: &mut VecDeque<Who>,
+    request: &Rc<RefCell<Request>>,
+) -> Option<Admission> {
+    let judged = match verdict {
+        Some(verdict) => judge(snapshot, askers, verdict),
+        None => Some(away(snapshot, askers)),
+    };
+    judged.or_else(|| look_up(snapshot, askers, request, None))
 }
 
 /// The sidecar is away. A record that is only older than the generation still has its time: which key has changed nobody can
 /// say, and to refuse them all would make an outage of every push that the sidecar does not survive. So `key_ttl` is how
 /// long a revoked key lasts at most. Beyond it the configuration decides, and where that allows, an ended record is better
 /// than none.
-fn away(snapshot: &Snapshot, digest: &KeyDigest) -> Admission {
+fn away(snapshot: &Snapshot, askers: &mut VecDeque<Who>) -> Admission {
     vm::with(|vm| vm.metrics.add(Counter::AdmitsFailed));
     let now = host::now();
-    let lasting = |vm: &mut vm::Vm| {
-        let known = vm.admissions.known.get(digest).filter(|known| known.expires > now);
-        known.map(|known| known.verdict.clone())
+    let held = |digest: KeyDigest| {
+        vm::with(|vm| vm.admissions.known.get(&digest).map(|known| (known.verdict.clone(), known.expires > now)))
+            .flatten()
     };
-    if let Some(verdict) = vm::with(lasting).flatten() {
-        return admission(snapshot, verdict);
-    }
-    match snapshot.sidecar.on_failure {
-        OnFailure::Deny => Err(Denial::Away),
-        OnFailure::Allow => {
-            let ended = vm::with(|vm| vm.admissions.known.get(digest).map(|known| known.verdict.clone())).flatten();
-            ended.map_or(Ok(None), |verdict| admission(snapshot, verdict))
+    while let Some(who) = askers.front() {
+        let verdict = match held(who.digest()) {
+            Some((verdict, lasts)) if lasts || snapshot.sidecar.on_failure == OnFailure::Allow => verdict,
+            Some(_) | None => {
+                return match snapshot.sidecar.on_failure {
+                    OnFailure::Deny => Err(Denial::Away),
+                    OnFailure::Allow => Ok(None),
+                };
+            }
+        };
+        if let Some(admission) = judge(snapshot, askers, verdict) {
+            return admission;
         }
     }
+    unknown(snapshot)
+}
+
+/// By nothing that it presents is the request known.
+fn unknown(snapshot: &Snapshot) -> Admission {
+    if needs_key(snapshot.auth) { Err(Denial::Missing) } else { Ok(None) }
 }
 
 fn slot(digest: &KeyDigest) -> String {
@@ -197,7 +270,12 @@ fn from_workers(digest: &KeyDigest, now: u64) -> Option<Verdict> {
 
 fn known(answer: &v1::AdmitResponse, expires: u64) -> Option<Known> {
     let verdict = match answer.verdict() {
-        Said::Admitted => Verdict::Good(Rc::new(answer.key.clone()?.try_into().ok()?)),
+        Said::Admitted => {
+            let mut record = answer.key.clone()?;
+            let accounts = std::mem::take(&mut record.accounts).into_iter().map(TryInto::try_into);
+            let accounts: Result<Rc<[Account]>, _> = accounts.collect();
+            Verdict::Good(Caller { key: Rc::new(record.try_into().ok()?), accounts: accounts.ok()?, keyed: false })
+        }
         Said::UnknownKey => Verdict::Bad(Denial::Unknown),
         Said::Disabled => Verdict::Bad(Denial::Disabled),
         Said::Unspecified => return None,
@@ -205,71 +283,13 @@ fn known(answer: &v1::AdmitResponse, expires: u64) -> Option<Known> {
     Some(Known { verdict, expires, generation: answer.generation })
 }
 
-fn call(method: &str, message: &[u8], timeout: Duration, call: Call) -> bool {
-    let sent =
-        proxy_wasm::hostcalls::dispatch_grpc_call(CLUSTER, api::SERVICE, method, Vec::new(), Some(message), timeout);
-    match sent {
-        Ok(token) => vm::with(|vm| vm.admissions.calls.insert(token, (call, host::now()))).is_some(),
-        Err(status) => {
-            if vm::with(|vm| std::mem::replace(&mut vm.admissions.complained, true)) == Some(false) {
-                log::error!("the sidecar cannot be called: {status:?}");
-            }
-            false
-        }
-    }
-}
-
-fn ask(snapshot: &Snapshot, digest: &KeyDigest) -> bool {
+fn ask(snapshot: &Snapshot, who: &Who) -> bool {
     vm::with(|vm| vm.metrics.add(Counter::Admits));
-    let message = v1::AdmitRequest { key_sha256: digest.to_vec(), hello: false }.encode_to_vec();
-    call(api::ADMIT, &message, snapshot.sidecar.deadline, Call::Admit(*digest))
-}
-
-/// Asks for this VM's nonce.
-pub(crate) fn hello() -> bool {
-    let message = v1::AdmitRequest { key_sha256: Vec::new(), hello: true }.encode_to_vec();
-    call(api::ADMIT, &message, SETTLE_TIMEOUT, Call::Hello)
-}
-
-/// Sends a batch of settlements.
-pub(crate) fn settle(batch: u64, message: &[u8]) -> bool {
-    call(api::SETTLE, message, SETTLE_TIMEOUT, Call::Settle(batch))
-}
-
-/// The sidecar answered, or Envoy gave up. `context` is the one whose callback this is.
-pub(crate) fn answered(context: u32, token: u32, status: u32, size: usize) {
-    let Some((call, _)) = vm::with(|vm| vm.admissions.calls.remove(&token)).flatten() else { return };
-    let bytes = if status == 0 { host::buffer(Buffer::GrpcReceive, 0, size).ok() } else { None };
-    let now = host::now();
-    match call {
-        Call::Settle(batch) => {
-            let answer = bytes.and_then(|b| v1::SettleResponse::decode(b.as_slice()).ok());
-            let fate = match (&answer, status) {
-                (Some(_), _) => Fate::Durable,
-                (None, INVALID_ARGUMENT | OUT_OF_RANGE) => Fate::Refused,
-                (None, _) => Fate::Lost,
-            };
-            vm::with(|vm| vm.settlements.ended(batch, fate, now, &mut vm.metrics));
-            heard(answer.map(|a| a.generation));
-        }
-        Call::Hello => {
-            let answer = bytes.and_then(|b| v1::AdmitResponse::decode(b.as_slice()).ok());
-            heard(answer.as_ref().map(|a| a.generation));
-            vm::with(|vm| vm.settlements.greeted(answer.map(|a| a.vm_nonce)));
-        }
-        Call::Admit(digest) => {
-            let verdict = bytes.and_then(|bytes| learn(&digest, &bytes, now));
-            let waiting = vm::with(|vm| vm.admissions.pending.remove(&digest)).flatten();
-            wake(waiting, &digest, verdict.as_ref(), now);
-            if host::enter(context).is_err() {
-                log::warn!("the context of a callback is gone");
-            }
-        }
-    }
+    calls::admit(&who.question(), who.digest(), snapshot.sidecar.deadline)
 }
 
 /// Keeps an answer here and where the other workers find it.
-fn learn(digest: &KeyDigest, bytes: &[u8], now: u64) -> Option<Verdict> {
+pub(crate) fn learn(digest: &KeyDigest, bytes: &[u8], now: u64) -> Option<Verdict> {
     let answer = v1::AdmitResponse::decode(bytes).ok()?;
     heard(Some(answer.generation));
     let expires = now.saturating_add(u64::from(answer.ttl_ms).saturating_mul(1_000_000));
@@ -286,7 +306,7 @@ fn learn(digest: &KeyDigest, bytes: &[u8], now: u64) -> Option<Verdict> {
 }
 
 /// A generation was heard of: records older than it are asked for again, by every worker.
-fn heard(generation: Option<u64>) {
+pub(crate) fn heard(generation: Option<u64>) {
     let Some(new) = generation else { return };
     let newer = vm::with(|vm| {
         let newer = new > vm.admissions.generation;
@@ -301,43 +321,16 @@ fn heard(generation: Option<u64>) {
     }
 }
 
-/// The requests that waited for this key may go on.
-fn wake(pending: Option<Pending>, digest: &KeyDigest, verdict: Option<&Verdict>, now: u64) {
-    let waiting = pending.map(|p| p.waiting).unwrap_or_default();
-    let ready = waiting.into_iter().map(|request| (request, *digest, verdict.cloned()));
-    vm::with(|vm| vm.admissions.ready.extend(ready));
-    go_on(now);
-}
-
-/// Lets some of those go on that may. True if the host's context is now one of theirs.
-fn go_on(now: u64) -> bool {
-    let few: Vec<Ready> = vm::with(|vm| {
-        let few = vm.admissions.ready.len().min(host::AT_ONCE);
-        vm.admissions.ready.drain(..few).collect()
-    })
-    .unwrap_or_default();
-    let some = !few.is_empty();
-    for (request, digest, verdict) in few {
-        let Ok(mut request) = request.try_borrow_mut() else { continue };
-        let Some(snapshot) = request.snapshot() else { continue };
-        // A client that has left meanwhile has no context any more.
-        if host::enter(request.context).is_err() {
-            continue;
-        }
-        request.admit(match verdict {
-            Some(verdict) => admission(&snapshot, verdict),
-            None => away(&snapshot, &digest),
-        });
-        if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
-            log::error!("a request could not be resumed");
-        }
-    }
-    some
+/// The requests that waited for this record may go on.
+pub(crate) fn arrived(digest: &KeyDigest, verdict: Option<&Verdict>) {
+    vm::with(|vm| {
+        let waiting = vm.admissions.pending.remove(digest).map(|p| p.waiting).unwrap_or_default();
+        vm.ready.extend(waiting.into_iter().map(|request| (request, Cause::Record(verdict.cloned()))));
+    });
 }
 
 /// A request is over: it waits for nothing any more.
-pub(crate) fn forget(request: &Rc<RefCell<Request>>) {
-    let Some(context) = request.try_borrow().ok().map(|r| r.context) else { return };
+pub(crate) fn forget(request: &Rc<RefCell<Request>>, context: u32) {
     vm::with(|vm| {
         if vm.admissions.pending.is_empty() {
             return;
@@ -350,33 +343,31 @@ pub(crate) fn forget(request: &Rc<RefCell<Request>>) {
     });
 }
 
-/// Asks again for keys whose call went with its client; gives up on answers that never came.
-pub(crate) fn tick(root: u32) {
-    let Some(Some(snapshot)) = vm::with(|vm| vm.snapshot.clone()) else { return };
+/// Nanoseconds that a request waits for the sidecar.
+pub(crate) fn patience(snapshot: &Snapshot) -> u64 {
+    u64::try_from(snapshot.sidecar.deadline.as_nanos()).unwrap_or(u64::MAX).saturating_add(GRACE)
+}
+
+/// Asks again for records whose call went with its client; gives up on answers that never came.
+pub(crate) fn tick(root: u32, snapshot: &Snapshot, now: u64) {
     let shared = vm::word(&host::shared(GENERATION));
-    let now = host::now();
-    let patience = u64::try_from(snapshot.sidecar.deadline.as_nanos()).unwrap_or(u64::MAX).saturating_add(GRACE);
-    let (orphans, late) = vm::with(|vm| {
+    let patience = patience(snapshot);
+    let orphans = vm::with(|vm| {
         vm.admissions.generation = vm.admissions.generation.max(shared);
-        vm.admissions.calls.retain(|_, (_, since)| now.saturating_sub(*since) < FORGOTTEN);
+        vm.calls.tidy(now);
         let pending = &mut vm.admissions.pending;
-        let late: Vec<_> = pending.extract_if(|_, p| now.saturating_sub(p.since) > patience).collect();
-        let orphans = pending.iter_mut().filter(|(_, p)| p.owner.is_none()).map(|(digest, p)| {
+        let late = pending.extract_if(|_, p| now.saturating_sub(p.since) > patience);
+        let late = late.flat_map(|(_, p)| p.waiting.into_iter().map(|w| (w, Cause::Record(None))));
+        vm.ready.extend(late);
+        let orphans = vm.admissions.pending.values_mut().filter(|p| p.owner.is_none()).map(|p| {
             p.owner = Some(root);
-            *digest
+            p.who.clone()
         });
-        (orphans.collect::<Vec<_>>(), late)
+        orphans.collect::<Vec<_>>()
     })
-    .unwrap_or_else(|| (Vec::new(), Vec::new()));
-    for digest in orphans {
+    .unwrap_or_default();
+    for who in &orphans {
         // If it cannot be sent now either, patience ends it.
-        ask(&snapshot, &digest);
-    }
-    vm::with(|vm| {
-        let late = late.into_iter().flat_map(|(digest, p)| p.waiting.into_iter().map(move |w| (w, digest, None)));
-        vm.admissions.ready.extend(late);
-    });
-    if go_on(now) && host::enter(root).is_err() {
-        log::warn!("the root context is gone");
+        ask(snapshot, who);
     }
 }

@@ -3,14 +3,19 @@
 
 mod admission;
 mod attempt;
+mod calls;
 mod cooldown;
+mod govern;
 mod host;
+mod identity;
 mod metrics;
 mod plan;
+mod purses;
 mod request;
 mod root;
 mod settlement;
 mod vm;
+mod wake;
 mod watch;
 
 use std::panic;

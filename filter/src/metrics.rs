@@ -34,13 +34,17 @@ pub(crate) enum Counter {
     Admits,
     /// Calls for a key's record that were not answered in time.
     AdmitsFailed,
+    /// Calls for leases, rates or news of them.
+    Draws,
+    /// Times a request waited for leases or rates.
+    Waits,
     /// Settlements the sidecar has confirmed.
     Settled,
     /// Settlements dropped because the queue was full.
     SettlementsDropped,
 }
 
-const TOTALS: [&str; 14] = [
+const TOTALS: [&str; 16] = [
     "attache_filter_requests_total",
     "attache_filter_refused_total",
     "attache_filter_attempts_total",
@@ -53,6 +57,8 @@ const TOTALS: [&str; 14] = [
     "attache_filter_slow_starts_total",
     "attache_filter_admits_total",
     "attache_filter_admits_failed_total",
+    "attache_filter_draws_total",
+    "attache_filter_waits_total",
     "attache_filter_settled_total",
     "attache_filter_settlements_dropped_total",
 ];

@@ -9,7 +9,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, Buffer, Map};
 use crate::request::{Planned, Request, State};
-use crate::{admission, cooldown, vm};
+use crate::{admission, calls, cooldown, purses, vm};
 
 /// The host's callbacks for one request.
 pub(crate) struct Plan {
@@ -106,9 +106,14 @@ impl Plan {
     }
 
     fn whole_request(&self, size: usize) -> Action {
-        match self.request.try_borrow_mut().map(|mut request| request.body(size)) {
-            Ok(Planned::Go) => Action::Continue,
-            Ok(Planned::NotYet | Planned::Replied) | Err(_) => Action::Pause,
+        let planned = self.request.try_borrow_mut().map(|mut request| (request.body(size), request.context));
+        match planned {
+            Ok((Planned::Go, _)) => Action::Continue,
+            Ok((Planned::NotYet, context)) => {
+                purses::flush(context, host::now());
+                Action::Pause
+            }
+            Ok((Planned::Replied, _)) | Err(_) => Action::Pause,
         }
     }
 
@@ -136,7 +141,7 @@ fn torn() -> bool {
 impl Context for Plan {
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         let context = self.request.try_borrow().map_or(0, |request| request.context);
-        admission::answered(context, token, status, size);
+        calls::answered(context, token, status, size);
     }
 }
 
@@ -209,19 +214,25 @@ impl HttpContext for Plan {
     }
 
     fn on_log(&mut self) {
+        let (context, held) = self
+            .request
+            .try_borrow_mut()
+            .map_or_else(|_| Default::default(), |mut request| (request.context, request.take_held()));
         if let Some((number, exchange)) = self.running() {
             let settled = exchange.try_borrow_mut().map(|mut ex| {
                 ex.torn |= !ex.delivered && torn();
                 ex.settle(host::now())
             });
-            vm::with(|vm| {
-                vm.exchanges.remove(&number);
-                if let Ok(settled) = settled {
+            vm::with(|vm| vm.exchanges.remove(&number));
+            if let Ok(settled) = settled {
+                vm::with(|vm| {
                     vm.metrics.settle(&settled);
-                    vm.settlements.push(number, settled, &mut vm.metrics);
-                }
-            });
+                    let charges = held.settle(vm, &settled.amounts);
+                    vm.settlements.push(number, settled, &charges, &mut vm.metrics);
+                });
+            }
         }
-        admission::forget(&self.request);
+        admission::forget(&self.request, context);
+        purses::forget(&self.request, context);
     }
 }

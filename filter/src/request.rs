@@ -1,38 +1,54 @@
 //! One request as the plan role holds it, until it is planned or refused.
 //!
-//! It waits for two things in any order, its body and its key's record; whichever comes last plans it.
+//! It waits for two things in any order, its body and its key's record; whichever comes last plans it. Under limits it may
+//! then wait for leases.
+
+mod planning;
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
 
-use engine::config::snapshot::{Snapshot, VirtualKey};
+use engine::config::snapshot::Snapshot;
 use engine::exchange::{
-    Denial, Exchange, Fit, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
+    Denial, Exchange, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
 };
+use engine::govern::price::Service;
 use engine::keys::{digest, wipe};
-use engine::route::{Ask, Refusal, listed, plan};
+use engine::route::listed;
 use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::{Scan, scan};
 
+use crate::admission::{Caller, Who};
+use crate::govern::{Reservation, Stage};
 use crate::host::{self, Buffer, Map};
 use crate::metrics::Counter;
-use crate::vm::Vm;
-use crate::{admission, cooldown, vm};
+use crate::{admission, identity, vm};
 
-/// What a key's record says: the key (none if none is needed), or why not.
-pub(crate) type Admission = Result<Option<Rc<VirtualKey>>, Denial>;
+/// Who asks (nobody, if nobody needs to be somebody), or why not.
+pub(crate) type Admission = Result<Option<Caller>, Denial>;
 
 /// One request as the plan role sees it. Shared with [`admission`], which wakes it when the sidecar has answered.
 pub(crate) struct Request {
     /// The host's context, to resume it from another context's callback.
     pub(crate) context: u32,
+    /// Itself, to be woken.
+    me: Weak<RefCell<Request>>,
     snapshot: Option<Rc<Snapshot>>,
+    /// By what it may be known.
+    askers: VecDeque<Who>,
     intake: Option<Intake>,
     scan: Option<Scan>,
+    /// On which terms it asks to be served.
+    service: Service,
     /// The body itself, until it is planned.
     body: Vec<u8>,
     admission: Option<Admission>,
+    /// Its plan, while it waits for leases.
+    stage: Option<Stage>,
+    /// What is reserved for it.
+    held: Reservation,
     arrived: u64,
     /// When all of it was here.
     whole: u64,
@@ -61,11 +77,16 @@ impl Request {
     pub(crate) fn new(context: u32) -> Self {
         Self {
             context,
+            me: Weak::new(),
             snapshot: None,
+            askers: VecDeque::new(),
             intake: None,
             scan: None,
+            service: Service::default(),
             body: Vec::new(),
             admission: None,
+            stage: None,
+            held: Reservation::default(),
             arrived: host::now(),
             whole: 0,
             request_id: Vec::new(),
@@ -78,14 +99,23 @@ impl Request {
         self.intake.as_ref().map_or(first, |intake| intake.inbound)
     }
 
-    /// The configuration it began with.
-    pub(crate) fn snapshot(&self) -> Option<Rc<Snapshot>> {
-        self.snapshot.clone()
+    /// Its record is here; `None`: it will not come.
+    pub(crate) fn admitted(&mut self, verdict: Option<admission::Verdict>) {
+        if let (Some(snapshot), Some(me)) = (&self.snapshot, self.me.upgrade()) {
+            self.admission = admission::woken(snapshot, verdict, &mut self.askers, &me);
+        }
     }
 
-    /// The record is here.
-    pub(crate) fn admit(&mut self, admission: Admission) {
-        self.admission = Some(admission);
+    /// Leases and rates will not come.
+    pub(crate) fn lost(&mut self) {
+        if let Some(stage) = &mut self.stage {
+            stage.lost();
+        }
+    }
+
+    /// What was reserved for it, to be settled.
+    pub(crate) fn take_held(&mut self) -> Reservation {
+        std::mem::take(&mut self.held)
     }
 
     /// Goes on if nothing is missing any more.
@@ -93,75 +123,26 @@ impl Request {
         if !matches!(self.state, State::Waiting) {
             return Planned::NotYet;
         }
-        let key = match &self.admission {
+        let caller = match &self.admission {
             None => return Planned::NotYet,
             Some(Err(denial)) => return self.refuse(&admission_fault(*denial)),
-            Some(Ok(key)) => key.clone(),
+            Some(Ok(caller)) => caller.clone(),
         };
         let (Some(snapshot), Some(intake)) = (self.snapshot.clone(), self.intake.as_ref()) else {
             return Planned::NotYet;
         };
         match intake.operation {
             Operation::ListModels => {
-                let models = intake.inbound.encode_models(&listed(&snapshot, key.as_deref()));
+                let models =
+                    intake.inbound.encode_models(&listed(&snapshot, caller.as_ref().map(|caller| caller.key.as_ref())));
                 let headers = reply_headers(intake.inbound, &self.request_id, None);
                 self.reply(200, &headers, &models)
             }
             Operation::Chat | Operation::CountTokens => match self.scan.take() {
                 None => Planned::NotYet,
-                Some(scan) => self.plan(snapshot, key, scan, now),
+                Some(scan) => self.plan(&snapshot, caller, scan, now),
             },
         }
-    }
-
-    fn plan(&mut self, snapshot: Rc<Snapshot>, key: Option<Rc<VirtualKey>>, scan: Scan, now: u64) -> Planned {
-        let Some(operation) = self.intake.as_ref().map(|intake| intake.operation) else { return Planned::NotYet };
-        let Some(model) = scan.model.as_deref() else {
-            let fault = Fault::new(FaultKind::InvalidRequest, "`model` is missing: name the model to ask.");
-            return self.refuse(&fault.with_param("model"));
-        };
-        let ask = Ask { model, fallbacks: &scan.fallbacks, key: key.as_deref() };
-        let body = std::mem::take(&mut self.body);
-        let mut fit = Fit::new(&snapshot, self.inbound(), operation, &body, &scan);
-        let mut takes = |hop: &_| fit.takes(hop);
-        let planned =
-            cooldown::plan(&snapshot, now, |resting, draw| plan(&snapshot, ask, resting, now, draw, &mut takes));
-        let planned = planned.and_then(|planned| Some((planned, vm::with(Vm::number)?)));
-        let (plan, number) = match planned {
-            Some((Ok(plan), number)) => (plan, number),
-            Some((Err(Refusal::Unfit | Refusal::Resting { .. }), _)) if operation == Operation::CountTokens => {
-                return self.estimate(&scan);
-            }
-            Some((Err(Refusal::Unfit), _)) => return self.refuse(&fit.fault()),
-            Some((Err(refusal), _)) => return self.refuse(&refusal.fault(now)),
-            None => return self.refuse(&Fault::new(FaultKind::Internal, "The gateway is busy with itself.")),
-        };
-        let Some(mut intake) = self.intake.take() else { return Planned::NotYet };
-        // A header that carried a virtual key is no provider credential.
-        intake.credential =
-            intake.credential.filter(|(name, _)| key.is_none() || intake.key_from != Some(name.as_str()));
-        let retries = plan.hops.len().saturating_sub(1);
-        let mut exchange = Exchange::new(snapshot, intake, scan, key, plan, self.arrived);
-        exchange.whole = self.whole;
-        exchange.request_id = self.request_id.clone();
-        exchange.body = Some(body);
-        let sent = exchange.cluster(0).is_some_and(|first| {
-            // The header changes make Envoy resolve the route again, now that the next hop is known: they come last.
-            host::set_property("exchange", &number.to_le_bytes()).is_ok()
-                && host::set_property("next", first.as_bytes()).is_ok()
-                && exchange.patience().is_none_or(|ms| set_number("x-envoy-upstream-rq-per-try-timeout-ms", &ms))
-                && set_number("x-envoy-max-retries", &retries)
-        });
-        let exchange = Rc::new(RefCell::new(exchange));
-        self.state = State::Running(number, Rc::clone(&exchange));
-        if !sent {
-            return self.refuse(&Fault::new(FaultKind::Internal, "The gateway could not hand the request on."));
-        }
-        vm::with(|vm| {
-            vm.exchanges.insert(number, exchange);
-            vm.metrics.add(Counter::Requests);
-        });
-        Planned::Go
     }
 
     /// Nobody in the plan can count for this client: an estimate, which says that it is one.
@@ -194,6 +175,7 @@ impl Request {
 
     fn reply(&mut self, status: u16, headers: &Headers, body: &[u8]) -> Planned {
         self.state = State::Replied;
+        self.held = Reservation::default();
         if host::reply(status, "attache", headers, body).is_err() {
             log::error!("a reply with status {status} could not be sent");
         }
@@ -209,6 +191,7 @@ impl Request {
             return self.refuse(&Fault::new(FaultKind::Internal, "The request head could not be read."));
         };
         let headers = pairs.list();
+        let identity = identity::find(&snapshot, &headers);
         let id = headers.iter().find(|(name, _)| *name == b"x-request-id");
         self.request_id = id.map(|(_, value)| value.to_vec()).unwrap_or_default();
         let taken = intake(&snapshot, &headers);
@@ -238,7 +221,9 @@ impl Request {
                 message: "The request has no body; a JSON object is expected.".to_owned(),
             }));
         }
-        self.admission = admission::look_up(&snapshot, digest, request, self.context);
+        self.me = Rc::downgrade(request);
+        self.askers = admission::askers(&snapshot, digest, identity);
+        self.admission = admission::look_up(&snapshot, &mut self.askers, request, Some(self.context));
         self.advance(self.arrived)
     }
 
@@ -258,7 +243,10 @@ impl Request {
         // A body that cannot be read is no JSON object either, and the fault says what is expected.
         let body = host::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
         match scan(&body) {
-            Ok(scan) => self.scan = Some(scan),
+            Ok(scan) => {
+                self.service = Service::asked(&scan, &body);
+                self.scan = Some(scan);
+            }
             Err(problem) => return self.refuse(&malformed(problem)),
         }
         // Who waits for the sidecar waits without: Envoy has it too.
@@ -267,8 +255,4 @@ impl Request {
         }
         self.advance(self.whole)
     }
-}
-
-fn set_number(name: &str, value: &impl ToString) -> bool {
-    host::set_header(Map::Request, name, value.to_string().as_bytes()).is_ok()
 }

@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{admission, settlement, vm, watch};
+use crate::{admission, calls, purses, settlement, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -71,7 +71,11 @@ impl Context for Root {
     /// The root context goes; its tick goes on until nothing waits for it that nobody else in this VM would do: after a
     /// module was replaced, what its last streams have to settle.
     fn on_done(&mut self) -> bool {
-        let idle = vm::with(|vm| vm.elected != self.id || vm.settlements.is_empty());
+        let elected = vm::with(|vm| vm.elected == self.id) == Some(true);
+        if elected && !std::mem::replace(&mut self.leaving, true) {
+            purses::leave(self.id, host::now());
+        }
+        let idle = vm::with(|vm| !elected || vm.settlements.is_empty() && !vm.calls.is_drawing());
         self.leaving = true;
         if idle == Some(true) {
             vm::with(|vm| vm.leave(self.id));
@@ -80,7 +84,7 @@ impl Context for Root {
     }
 
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
-        admission::answered(self.id, token, status, size);
+        calls::answered(self.id, token, status, size);
     }
 }
 
@@ -113,7 +117,11 @@ impl RootContext for Root {
             vm.elected
         });
         if elected == Some(self.id) {
-            admission::tick(self.id);
+            let now = host::now();
+            admission::tick(self.id, snapshot, now);
+            purses::tick(snapshot, now);
+            wake::go_on(self.id, now);
+            purses::flush(self.id, now);
             watch::tick(self.id);
             settlement::tick();
             vm::with(|vm| vm.metrics.flush());

@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 
 use engine::exchange::{Outcome, Settled};
+use engine::govern::Charge;
 use prost::Message;
 use sidecar_api::v1 as api;
 
 use crate::host;
 use crate::metrics::{Counter, Metrics};
-use crate::{admission, vm};
+use crate::{calls, vm};
 
 /// Settlements kept while the sidecar is away; beyond it the oldest are dropped and counted.
 const QUEUE: usize = 65_536;
@@ -57,7 +58,7 @@ pub(crate) struct Settlements {
 }
 
 impl Settlements {
-    pub(crate) fn push(&mut self, number: u64, settled: Settled, metrics: &mut Metrics) {
+    pub(crate) fn push(&mut self, number: u64, settled: Settled, charges: &[Charge], metrics: &mut Metrics) {
         if self.queue.len() >= QUEUE && self.under_way.is_none() {
             self.queue.pop_front();
             metrics.add(Counter::SettlementsDropped);
@@ -66,8 +67,13 @@ impl Settlements {
             metrics.add(Counter::SettlementsDropped);
             return;
         }
-        let alone = api::SettleRequest { vm_nonce: Vec::new(), settlements: vec![message(number, settled)] };
+        let alone = api::SettleRequest { vm_nonce: Vec::new(), settlements: vec![message(number, settled, charges)] };
         self.queue.push_back(alone.encode_to_vec());
+    }
+
+    /// What the sidecar calls this VM; empty until it has said hello.
+    pub(crate) fn nonce(&self) -> &[u8] {
+        &self.nonce
     }
 
     /// Nothing waits to be sent.
@@ -138,13 +144,13 @@ pub(crate) fn tick() {
     match vm::with(|vm| vm.settlements.due(now)).flatten() {
         None => {}
         Some(Due::Hello) => {
-            let sent = admission::hello();
+            let sent = calls::hello();
             vm::with(|vm| {
                 vm.settlements.hello = sent.then_some(now);
                 vm.settlements.not_before = now.saturating_add(PAUSE);
             });
         }
-        Some(Due::Batch(id, bytes)) if admission::settle(id, &bytes) => {}
+        Some(Due::Batch(id, bytes)) if calls::settle(id, &bytes) => {}
         Some(Due::Batch(id, _)) => {
             vm::with(|vm| vm.settlements.ended(id, Fate::Lost, now, &mut vm.metrics));
         }
@@ -165,7 +171,7 @@ fn name(mut text: String) -> String {
     text
 }
 
-fn message(number: u64, s: Settled) -> api::Settlement {
+fn message(number: u64, s: Settled, charges: &[Charge]) -> api::Settlement {
     use api::r#try::{Billed, Outcome as Ended};
     let tries = s.tries.into_iter().map(|t| api::Try {
         provider: t.provider,
@@ -198,6 +204,8 @@ fn message(number: u64, s: Settled) -> api::Settlement {
         skipped_events: t.skipped,
         cooled: t.cooled,
         disposition: t.disposition.map(|is| is.word().to_owned()).unwrap_or_default(),
+        cost: t.cost,
+        service: s.service.to_owned(),
     });
     api::Settlement {
         counter: number,
@@ -216,5 +224,12 @@ fn message(number: u64, s: Settled) -> api::Settlement {
         operation: s.operation.to_owned(),
         first_content_micros: micros(s.first_content),
         overhead_micros: micros(s.overhead),
+        charges: charges
+            .iter()
+            .map(|c| api::Charge { account: c.account, window: c.window, amount: c.amount })
+            .collect(),
+        request_bytes: s.bytes,
+        exceeded: s.exceeded,
+        downgraded: s.downgraded,
     }
 }

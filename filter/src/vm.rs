@@ -1,4 +1,4 @@
-//! What all contexts of one worker's VM share: the snapshot, requests in flight, key records, settlements.
+//! What all contexts of one worker's VM share: the snapshot, requests in flight, records, purses, settlements.
 //!
 //! Does not: outlive the VM or cross workers; what workers share is in Envoy's shared data.
 //!
@@ -16,9 +16,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::admission::Admissions;
+use crate::calls::Calls;
 use crate::host;
 use crate::metrics::Metrics;
+use crate::purses::Purses;
 use crate::settlement::Settlements;
+use crate::wake::Ready;
 use crate::watch::Watch;
 
 /// Requests in flight, by number. The number also is the second half of the admission id.
@@ -33,7 +36,11 @@ pub(crate) struct Vm {
     pub(crate) watch: Watch,
     /// When answers on their way were last looked at; Unix nanoseconds.
     pub(crate) swept: u64,
+    pub(crate) calls: Calls,
     pub(crate) admissions: Admissions,
+    pub(crate) purses: Purses,
+    /// Requests that have what they waited for.
+    pub(crate) ready: Ready,
     pub(crate) settlements: Settlements,
     pub(crate) metrics: Metrics,
     /// As last read.
@@ -54,7 +61,10 @@ impl Vm {
             exchanges: HashMap::with_hasher(FixedState::with_seed(seed)),
             watch: HashMap::with_hasher(FixedState::with_seed(seed)),
             swept: 0,
+            calls: Calls::new(seed),
             admissions: Admissions::new(seed),
+            purses: Purses::new(seed),
+            ready: Ready::new(),
             settlements: Settlements::default(),
             metrics: Metrics::default(),
             cooldowns: Cooldowns::default(),
