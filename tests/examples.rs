@@ -63,6 +63,11 @@ fn keys_run_as_their_readme_says() {
 }
 
 #[test]
+fn quota_runs_as_its_readme_says() {
+    run_readme("examples/quota/README.md", &[8080, 9091, 9901]);
+}
+
+#[test]
 fn translation_runs_as_its_readme_says() {
     run_readme("examples/translate/README.md", &[8080, 9091, 9901, 9902]);
 }

@@ -105,8 +105,10 @@ async fn both_pages_say_what_happened_to_a_model_with_a_dot_in_its_name() {
     }
     assert!(sidecar["attache_gateway_overhead_seconds_sum"] < 1.0, "{sidecar:#?}");
 
-    let envoy = series(&world.stack.prometheus().await.unwrap());
+    let mut envoy = series(&world.stack.prometheus().await.unwrap());
     check_labels(&envoy);
+    // Polls are as many as seconds.
+    assert!(envoy.remove("attache_filter_draws_total{}").is_some_and(|draws| draws > 0.0), "{envoy:#?}");
     let expected = [
         ("attache_filter_requests_total{}", 2),
         ("attache_filter_refused_total{}", 1),
@@ -126,6 +128,7 @@ async fn both_pages_say_what_happened_to_a_model_with_a_dot_in_its_name() {
         (r#"attache_filter_provider_errors_total{provider="anthropic"}"#, 0),
         ("attache_filter_admits_total{}", 2),
         ("attache_filter_admits_failed_total{}", 0),
+        ("attache_filter_waits_total{}", 0),
         ("attache_filter_settled_total{}", 2),
         ("attache_filter_settlements_dropped_total{}", 0),
     ];

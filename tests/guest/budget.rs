@@ -29,10 +29,14 @@ fn in_four(seen: &Seen) -> Answer {
     }
 }
 
-/// A gateway that holds the key's record and the sidecar's nonce.
+/// A gateway that holds the key's record, the sidecar's nonce and the rates of its models, and has just polled.
 fn warm() -> Gateway {
     let mut gateway = start(guest(), None).unwrap().expect("the configuration is good");
     gateway.provider = Box::new(in_four);
+    for model in ["gpt", "claude"] {
+        gateway.exchange(&chat(Dialect::OpenAi, model, false)).unwrap();
+        settle(&mut gateway);
+    }
     gateway.exchange(&chat(Dialect::OpenAi, "gpt", false)).unwrap();
     settle(&mut gateway);
     gateway

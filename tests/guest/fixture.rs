@@ -187,15 +187,28 @@ impl Sidecar {
     fn admit(&self, message: &[u8]) -> v1::AdmitResponse {
         let request = v1::AdmitRequest::decode(message).unwrap_or_else(|e| panic!("{e}: {message:?}"));
         let vm_nonce = if request.hello { vec![7; sidecar_api::NONCE_LEN] } else { Vec::new() };
+        // Nobody's price is known.
+        let unknown = |name: &v1::ModelName| {
+            let v1::ModelName { provider, model } = name.clone();
+            v1::Rates { provider, model, ..Default::default() }
+        };
+        let rates = request.rates.iter().map(unknown).collect();
         if request.key_sha256.is_empty() {
-            return v1::AdmitResponse { vm_nonce, ttl_ms: 30_000, generation: 1, ..Default::default() };
+            return v1::AdmitResponse { vm_nonce, ttl_ms: 30_000, generation: 1, rates, ..Default::default() };
         }
         self.seen.borrow_mut().admits += 1;
         let known = request.key_sha256 == engine::keys::digest(KEY.as_bytes());
         let verdict =
             if known { v1::admit_response::Verdict::Admitted } else { v1::admit_response::Verdict::UnknownKey };
         let key = known.then(|| v1::KeyRecord { name: "known".to_owned(), ..Default::default() });
-        v1::AdmitResponse { verdict: verdict.into(), key, ttl_ms: 30_000, generation: 1, vm_nonce }
+        v1::AdmitResponse {
+            verdict: verdict.into(),
+            key,
+            ttl_ms: 30_000,
+            generation: 1,
+            vm_nonce,
+            ..Default::default()
+        }
     }
 
     fn settle(&self, message: &[u8]) -> Result<Vec<u8>, u32> {

@@ -208,7 +208,7 @@ impl Gateway {
     }
 
     /// Sends a message into a filter, as far as the filter's own reply lets it.
-    fn send(&mut self, context: u32, message: &Message) -> Result<()> {
+    pub fn send(&mut self, context: u32, message: &Message) -> Result<()> {
         for piece in message.pieces() {
             if self.vm.context(context).local.is_none() {
                 self.vm.deliver(context, Way::Request, piece)?;

@@ -3,6 +3,7 @@
 //! Does not: repeat the engine's tests. An exchange here proves that bytes and calls go where they should through the
 //! ABI; what they say is decided, and tested, in `engine` and `wire`.
 
+mod bank;
 mod budget;
 mod faults;
 mod fixture;
@@ -10,7 +11,11 @@ mod fuzz;
 mod gateway;
 mod host;
 mod hostile;
+mod mesh;
+mod purses;
 mod pushes;
+mod quota;
 mod secrets;
 mod stories;
 mod surface;
+mod tokenizer;

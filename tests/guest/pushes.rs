@@ -126,7 +126,8 @@ fn knowing(on_failure: &str) -> (Gateway, Says) {
         let key =
             (verdict == Verdict::Admitted).then(|| v1::KeyRecord { name: "known".to_owned(), ..Default::default() });
         let (vm_nonce, ttl_ms) = (vec![7; sidecar_api::NONCE_LEN], 30_000);
-        Some(Ok(v1::AdmitResponse { verdict: verdict.into(), key, ttl_ms, generation, vm_nonce }.encode_to_vec()))
+        Some(Ok(v1::AdmitResponse { verdict: verdict.into(), key, ttl_ms, generation, vm_nonce, ..Default::default() }
+            .encode_to_vec()))
     });
     assert_eq!(ask(&mut gateway), "200");
     (gateway, says)

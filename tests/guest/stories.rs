@@ -8,6 +8,7 @@ use crate::fixture::{CONFIG, Dialect, KEY, Sidecar, chat, healthy, json, leaked,
 use crate::gateway::{Answer, Gateway, Message, Outcome};
 use crate::host::abi::NOT_FOUND;
 use crate::host::guest;
+use crate::quota;
 
 /// One script and what comes out of it when nothing fails.
 pub struct Story {
@@ -40,6 +41,8 @@ pub const STORIES: &[Story] = &[
     Story { name: "tokens are counted, and estimated", play: count, expect: count_ends, denied: false },
     Story { name: "a strict gateway drops nothing", play: strict, expect: strict_ends, denied: true },
     Story { name: "the module is replaced", play: crate::pushes::replaced, expect: whole, denied: false },
+    Story { name: "a key is within its limits", play: quota::within, expect: whole, denied: false },
+    Story { name: "a key is beyond a limit", play: quota::beyond, expect: quota::beyond_ends, denied: true },
     Story { name: "both sides send trailers", play: trailers, expect: whole, denied: false },
 ];
 

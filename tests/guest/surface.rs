@@ -69,8 +69,9 @@ const EXPORTS: &[&str] = &[
     "proxy_on_vm_start",
 ];
 
-/// Kibibytes the module may have: Envoy compiles all of it before it serves.
-const BUDGET: usize = 1500;
+/// Kibibytes the module may have: Envoy compiles all of it before it serves. A sixteenth of it is limits: prices, sizes,
+/// purses, and what is said of them.
+const BUDGET: usize = 1650;
 
 #[test]
 fn the_module_imports_exactly_the_listed() {

@@ -61,6 +61,27 @@ impl Ledger {
         Ok(u64::try_from(count)?)
     }
 
+    /// Whole answers of providers, and what all tries cost in nano-dollars.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn spent(&self) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*) FILTER (WHERE outcome = 1), coalesce(sum(cost), 0) FROM attempt";
+        let (answers, cost) = self.0.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        Ok((u64::try_from(answers)?, u64::try_from(cost)?))
+    }
+
+    /// What is settled of all limits that count this, in all their windows: `money`, `requests` and so on.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn used(&self, counted: &str) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(used), 0) FROM balance JOIN account ON account.id = balance.account \
+                   WHERE counted = ?1";
+        let used: i64 = self.0.query_row(sql, [counted], |row| row.get(0))?;
+        Ok(u64::try_from(used)?)
+    }
+
     /// Waits until so many are settled, and then a moment longer for any that would be too many.
     ///
     /// # Errors

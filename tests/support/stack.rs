@@ -2,6 +2,7 @@
 //!
 //! Does not: build anything; `make build` does. A part that is absent fails the story with the command to type.
 
+mod beside;
 mod configure;
 mod parts;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use beside::Beside;
 use configure::{render, secrets, wait_for_file};
 pub use parts::{attache, envoy_binary, wasm};
 
@@ -21,8 +23,8 @@ use crate::client::{Answer, Call, Client};
 use crate::mock::Mock;
 use crate::process::{Process, tail};
 
-/// A part that is not up by then never will be. The first start compiles the guest.
-const START: Duration = Duration::from_secs(30);
+/// A part that is not up by then never will be. The first start compiles the guest; a million keys take their time, too.
+const START: Duration = Duration::from_secs(300);
 /// Lines of each log that a failed story shows.
 const SHOWN: usize = 60;
 

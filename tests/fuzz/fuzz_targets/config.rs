@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
     match config::load(document.clone()) {
         Ok(loaded) => {
-            let guest = config::guest(&loaded.typed);
+            let guest = config::guest(&loaded);
             assert!(!guest.to_string().contains("\"secret\""), "{guest}");
             let again = config::load_guest(guest.clone());
             assert!(again.is_ok(), "{again:?}: {guest}");

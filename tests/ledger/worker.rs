@@ -1,0 +1,185 @@
+//! A worker: the real wallet, requests that wait for it, and settlements that are sent until somebody has them.
+//!
+//! Does not: see more of the world than a worker does: its own clock, and what answers say.
+
+use engine::govern::{Charge, Draw, Held, Standing, Wallet};
+
+use super::plan::{Mutant, Plan, SECOND};
+use super::sidecar::{Answer, Call};
+
+/// How long a request waits for its leases.
+const PATIENCE: u64 = 5 * SECOND;
+
+/// What a request meets of one account.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    pub account: u64,
+    /// What is reserved.
+    pub reserve: u64,
+    /// The most it may use.
+    pub worst: u64,
+    /// What it uses in the end, which nobody knows before.
+    pub actual: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub id: u64,
+    pub needs: Vec<Need>,
+    pub since: u64,
+    /// How long it runs.
+    pub lasts: u64,
+    /// How often the sidecar was asked for it.
+    pub asks: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Running {
+    pub request: Request,
+    pub held: Vec<Held>,
+    /// Its worker was silent for so long that its slots may be others'.
+    pub exempt: bool,
+}
+
+/// What became of a request that waited.
+#[derive(Debug)]
+pub enum Fate {
+    Started(u64),
+    Refused(Request),
+    GaveUp(Request),
+}
+
+#[derive(Debug)]
+pub struct Worker {
+    pub alive: bool,
+    pub leaving: bool,
+    /// Its clock is ahead of true time by so much, or behind.
+    pub skew: i64,
+    /// Nothing comes through until then.
+    pub cut_until: u64,
+    wallet: Wallet,
+    pub waiting: Vec<Request>,
+    pub running: Vec<Running>,
+    queue: Vec<(u64, Vec<Charge>)>,
+    settling_since: Option<u64>,
+    counter: u64,
+}
+
+impl Worker {
+    pub fn new() -> Self {
+        Self {
+            alive: true,
+            leaving: false,
+            skew: 0,
+            cut_until: 0,
+            wallet: Wallet::default(),
+            waiting: Vec::new(),
+            running: Vec::new(),
+            queue: Vec::new(),
+            settling_since: None,
+            counter: 0,
+        }
+    }
+
+    fn clock(&self, at: u64) -> u64 {
+        at.saturating_add_signed(self.skew)
+    }
+
+    /// Starts what can start; the call asks for the rest, and for what will soon be needed.
+    pub fn admit(&mut self, at: u64) -> (Vec<Fate>, Option<Call>) {
+        let now = self.clock(at);
+        let (mut fates, mut draws) = (Vec::new(), Vec::new());
+        for mut request in std::mem::take(&mut self.waiting) {
+            let standings: Vec<_> =
+                request.needs.iter().map(|need| self.wallet.standing(need.account, need.reserve, now)).collect();
+            if standings.iter().any(|standing| matches!(standing, Standing::Refused(_))) {
+                fates.push(Fate::Refused(request));
+            } else if standings.iter().all(|standing| *standing == Standing::Fits) {
+                fates.push(Fate::Started(request.id));
+                let held =
+                    request.needs.iter().map(|need| self.wallet.reserve(need.account, need.reserve, now)).collect();
+                draws.extend(request.needs.iter().filter_map(|need| self.wallet.refill(need.account, now)));
+                self.running.push(Running { request, held, exempt: false });
+            } else if at.saturating_sub(request.since) > PATIENCE {
+                fates.push(Fate::GaveUp(request));
+            } else {
+                let before = draws.len();
+                for (need, standing) in request.needs.iter().zip(standings) {
+                    if standing == Standing::Short {
+                        draws.extend(self.wallet.draw(need.account, need.reserve, now));
+                    }
+                }
+                request.asks += u32::from(draws.len() > before);
+                self.waiting.push(request);
+            }
+        }
+        (fates, (!draws.is_empty()).then_some(Call::Admit { sent: now, at, draws }))
+    }
+
+    /// The request is over; what it reserved and used.
+    pub fn finish(&mut self, id: u64, plan: &Plan) -> Option<Running> {
+        let at = self.running.iter().position(|running| running.request.id == id)?;
+        let running = self.running.swap_remove(at);
+        let mut charges = Vec::new();
+        for (need, held) in running.request.needs.iter().zip(&running.held) {
+            let charge = if plan.is(Mutant::LostSpending) {
+                self.wallet.settle(*held, 0);
+                (need.actual > 0).then_some(Charge { account: held.account, window: held.window, amount: need.actual })
+            } else {
+                self.wallet.settle(*held, need.actual)
+            };
+            charges.extend(charge);
+        }
+        self.counter += 1;
+        self.queue.push((self.counter, charges));
+        Some(running)
+    }
+
+    /// What is told from time to time; an Admit even if there is nothing to tell, to be heard of.
+    pub fn tick(&mut self, at: u64) -> Vec<Call> {
+        let now = self.clock(at);
+        let mut draws = self.wallet.tidy(now);
+        if self.leaving {
+            draws.append(&mut self.wallet.leave(now));
+        }
+        let mut calls = vec![Call::Admit { sent: now, at, draws }];
+        calls.extend(self.settle(at));
+        calls
+    }
+
+    /// Settlements that nobody has acknowledged, unless they were sent a moment ago.
+    pub fn settle(&mut self, at: u64) -> Option<Call> {
+        if self.queue.is_empty() || self.settling_since.is_some_and(|since| at.saturating_sub(since) < 3 * SECOND) {
+            return None;
+        }
+        self.settling_since = Some(at);
+        Some(Call::Settle(self.queue.clone()))
+    }
+
+    pub fn hear(&mut self, answer: &Answer, at: u64) {
+        let now = self.clock(at);
+        match answer {
+            Answer::Leases { sent, leases } => leases.iter().for_each(|it| self.wallet.answered(it, *sent, now)),
+            Answer::Settled(counters) => {
+                self.queue.retain(|(counter, _)| !counters.contains(counter));
+                self.settling_since = None;
+            }
+        }
+    }
+
+    /// There will be no answer to these; who waits for one of them waits no longer, as in the filter.
+    pub fn lost(&mut self, draws: &[Draw]) {
+        let asked = |account: u64| draws.iter().any(|draw| draw.account == account);
+        draws.iter().for_each(|draw| self.wallet.lost(draw.account));
+        self.waiting.retain(|request| !request.needs.iter().any(|need| asked(need.account)));
+    }
+
+    /// Nothing keeps it any more.
+    pub fn is_done(&self) -> bool {
+        self.leaving && self.running.is_empty() && self.queue.is_empty()
+    }
+
+    pub fn unsettled(&self) -> usize {
+        self.queue.len()
+    }
+}
