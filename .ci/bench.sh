@@ -9,7 +9,12 @@ command -v valgrind >/dev/null || {
     exit 1
 }
 cargo build --quiet --profile guest -p instructions
-table=$(mktemp)
-trap 'rm -f "$table"' EXIT
-"$target/guest/instructions" | tee "$table"
-"$target/debug/bench" --instructions "$table" "$@"
+# The sidecar shares the machine with what is measured, and its ledger is measured itself.
+cargo build --quiet --release -p bench -p sidecar --bins
+export ATTACHE_BIN="$target/release/attache"
+instructions=$(mktemp)
+ledger=$(mktemp)
+trap 'rm -f "$instructions" "$ledger"' EXIT
+"$target/guest/instructions" | tee "$instructions"
+"$target/release/ledger" --folder "$target" | tee "$ledger"
+"$target/release/bench" --instructions "$instructions" --ledger "$ledger" "$@"

@@ -9,6 +9,8 @@
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
+mod keys;
+mod limits;
 mod load;
 mod report;
 mod variant;
@@ -41,6 +43,15 @@ struct Args {
     /// Another build of attache.wasm, to take turns with the built one.
     #[arg(long)]
     against: Option<PathBuf>,
+    /// Virtual keys of the case with many of them.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: usize,
+    /// How many of those call, once each.
+    #[arg(long, default_value_t = 100_000)]
+    callers: usize,
+    /// A table of draws and settlements, as the program `ledger` prints it, to be put into the results.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
     /// A table of instructions, as the program `instructions` prints it, to be put into the results.
     #[arg(long)]
     instructions: Option<PathBuf>,
@@ -105,7 +116,17 @@ async fn run(args: &Args, mock: &Mock) -> Result<()> {
     }
     let settled = variants.settled(u64::try_from(sent)?).await?;
     ensure!(settled == u64::try_from(sent)?, "{sent} requests were answered and {settled} settled");
-    let path = report::write(&args.results, &rows, args)?;
+    drop(variants);
+    let mut limits = None;
+    if limits::CASE.contains(&args.case) {
+        let found = limits.insert(limits::run(args, mock).await?);
+        println!("{}\n{}", found.row.pair(limits::NAMES), found.remark());
+    }
+    let mut keys = None;
+    if keys::CASE.contains(&args.case) {
+        println!("{}", keys.insert(keys::run(args, mock).await?));
+    }
+    let path = report::write(&args.results, &report::Found { rows, limits, keys }, args)?;
     println!("bench: ok {}", path.display());
     Ok(())
 }

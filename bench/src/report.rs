@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::Args;
+use crate::limits::{self, Limits};
 
 /// In the order of columns; the last is absent unless two builds are compared.
 const VARIANTS: [&str; 4] = ["bare", "no-op", "whole", "other"];
@@ -43,6 +44,20 @@ impl Row {
     /// A number of each turn of a variant.
     fn of(&self, variant: &str, number: impl Fn(&Turn) -> f64) -> Vec<f64> {
         self.turns.iter().filter(|turn| turn.variant == variant).map(number).collect()
+    }
+
+    /// A row of the table of two variants: CPU, waits, and what the second adds to the first.
+    pub(crate) fn pair(&self, [base, other]: [&str; 2]) -> String {
+        let cpu = |variant: &str| self.of(variant, |turn| turn.cpu);
+        let ratios = cpu(other).iter().zip(cpu(base)).map(|(a, b)| a / b).collect();
+        let (base_us, other_us) = (median(cpu(base)) / 1e3, median(cpu(other)) / 1e3);
+        let mut line = format!("| {} | {base_us:.0} | {other_us:.0} | {}", self.case, spread(ratios, 3));
+        for percent in [50, 99] {
+            let wait = |variant: &str| self.of(variant, |turn| percentile(&turn.waits, percent));
+            let added = wait(other).iter().zip(wait(base)).map(|(a, b)| a - b).collect();
+            let _ = write!(line, " | {:.0} | {}", median(wait(base)), spread(added, 0));
+        }
+        line + " |"
     }
 
     /// A row of the table of CPU.
@@ -96,8 +111,17 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Of all cases that were run.
+pub(crate) struct Found {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) limits: Option<Limits>,
+    /// As a text.
+    pub(crate) keys: Option<String>,
+}
+
 /// Writes `DATE-COMMIT.md` into `folder`.
-pub(crate) fn write(folder: &Path, rows: &[Row], args: &Args) -> Result<PathBuf> {
+pub(crate) fn write(folder: &Path, found: &Found, args: &Args) -> Result<PathBuf> {
+    let rows = &found.rows;
     let commit = said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|_| "none".to_owned());
     let changed = said("git", &["status", "--porcelain"]).is_ok_and(|files| !files.is_empty());
     let date = said("date", &["+%F"])?;
@@ -143,6 +167,27 @@ pub(crate) fn write(folder: &Path, rows: &[Row], args: &Args) -> Result<PathBuf>
         format!(" bare {percent} | no-op {percent} | whole {percent} |{other}")
     };
     table(&mut text, &format!("| case |{}{}", added("p50"), added("p99")), rows.iter().map(Row::waits));
+    if let Some(limits) = &found.limits {
+        write!(
+            text,
+            "\n## Limits\n\nA virtual key under four strict limits with leases held (money: everybody, the key; requests: \
+             customer, team), none of\nthem near its end, against the same gateway and key without any. µs as above.\n\n"
+        )?;
+        let head = "| case | key µs | limits µs | limits/key | key p50 | limits p50 | key p99 | limits p99 |";
+        table(&mut text, head, [limits.row.pair(limits::NAMES)].into_iter());
+        write!(text, "\n{}", limits.remark())?;
+    }
+    if let Some(file) = &args.ledger {
+        text.push_str(
+            "\n## Ledger\n\nWithout Envoy: callers speak to the sidecar over its unix socket, one call at a time each. A draw is on the \
+             five accounts\nof a key, a settlement call carries 64 settlements with a charge to each of five; both are durable \
+             when answered.\n\n",
+        );
+        text.push_str(&std::fs::read_to_string(file).with_context(|| file.display().to_string())?);
+    }
+    if let Some(keys) = &found.keys {
+        write!(text, "\n## Many keys\n\n{keys}")?;
+    }
     if let Some(file) = &args.instructions {
         text.push_str(
             "\n## Instructions\n\nOf native code with the guest's optimisations, counted by callgrind: the engine alone, \

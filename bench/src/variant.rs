@@ -22,7 +22,8 @@ pub(crate) const OPENAI: &str = "openai.test";
 pub(crate) const ANTHROPIC: &str = "anthropic.test";
 
 const BARE: &str = include_str!("bare.yaml");
-const CONFIG: &str = r#"
+/// Two providers, and a model of each.
+pub(crate) const CONFIG: &str = r#"
 providers:
   first: {like: openai, base_url: "http://openai.test/v1", keys: [{name: k, secret: "{{sk-bench-1}}", models: ["*"]}]}
   second: {like: anthropic, base_url: "http://anthropic.test/v1", keys: [{name: k, secret: "{{sk-bench-2}}", models: ["*"]}]}
@@ -42,11 +43,18 @@ pub(crate) struct Variant {
     pub(crate) plans: bool,
 }
 
+/// A whole gateway.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) variant: Variant,
+    pub(crate) stack: Stack,
+}
+
 /// All of them, running: the baselines once for each provider.
 #[derive(Debug)]
 pub(crate) struct Variants {
-    /// With its stack, and the other build's.
-    whole: Vec<(Variant, Stack)>,
+    /// The built one, and the other build's.
+    whole: Vec<Whole>,
     first: [Variant; 2],
     second: [Variant; 2],
     _others: Vec<Process>,
@@ -54,11 +62,12 @@ pub(crate) struct Variants {
 
 impl Variants {
     pub(crate) async fn start(mock: &Mock, against: Option<PathBuf>) -> Result<Self> {
-        let mut whole = vec![whole("whole", None, mock).await?];
+        let options = |wasm| StackOptions { wasm, ..StackOptions::new(mock) };
+        let mut whole = vec![Whole::start("whole", CONFIG, options(None)).await?];
         if against.is_some() {
-            whole.push(self::whole("other", against, mock).await?);
+            whole.push(Whole::start("other", CONFIG, options(against)).await?);
         }
-        let (_, stack) = whole.first().context("no stack")?;
+        let stack = &whole.first().context("no stack")?.stack;
         let mut others = Vec::new();
         let first = baselines(stack, "first_k", mock.host(OPENAI).addr(), &mut others).await?;
         let second = baselines(stack, "second_k", mock.host(ANTHROPIC).addr(), &mut others).await?;
@@ -68,19 +77,27 @@ impl Variants {
     /// Those that take turns when requests go to the first provider, or are translated for the second.
     pub(crate) fn of(&self, translated: bool) -> impl Iterator<Item = &Variant> {
         let idle = if translated { &self.second } else { &self.first };
-        idle.iter().chain(self.whole.iter().map(|(variant, _)| variant))
+        idle.iter().chain(self.whole.iter().map(|whole| &whole.variant))
     }
 
     /// How many requests `whole` has settled, once they should be `expected`.
     pub(crate) async fn settled(&self, expected: u64) -> Result<u64> {
-        let (_, stack) = self.whole.first().context("no stack")?;
-        Ledger::open(&stack.store())?.wait_for(expected).await
+        self.whole.first().context("no stack")?.settled(expected).await
     }
 }
 
-async fn whole(name: &'static str, wasm: Option<PathBuf>, mock: &Mock) -> Result<(Variant, Stack)> {
-    let stack = Stack::start(CONFIG, StackOptions { workers: 1, wasm, ..StackOptions::new(mock) }).await?;
-    Ok((Variant { name, listen: stack.listen(), envoy: stack.envoy_id(), plans: true }, stack))
+impl Whole {
+    /// On one worker.
+    pub(crate) async fn start(name: &'static str, config: &str, options: StackOptions) -> Result<Self> {
+        let stack = Stack::start(config, StackOptions { workers: 1, ..options }).await?;
+        let variant = Variant { name, listen: stack.listen(), envoy: stack.envoy_id(), plans: true };
+        Ok(Self { variant, stack })
+    }
+
+    /// How many requests it has settled, once they should be `expected`.
+    pub(crate) async fn settled(&self, expected: u64) -> Result<u64> {
+        Ledger::open(&self.stack.store())?.wait_for(expected).await
+    }
 }
 
 /// Starts both baselines for one provider.

@@ -9,6 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
+mod limits;
 mod steps;
 mod traffic;
 

@@ -11,6 +11,7 @@ use engine::route::{Ask, plan};
 use serde_json::json;
 use wire::scan::scan;
 
+use crate::limits::Limits;
 use crate::traffic;
 
 /// What is counted.
@@ -22,7 +23,7 @@ pub(crate) struct Step {
     pub(crate) prepare: fn(usize) -> Result<Work>,
 }
 
-pub(crate) const STEPS: [Step; 8] = [
+pub(crate) const STEPS: [Step; 10] = [
     Step { name: "plan: head, scan, route", prepare: planning },
     Step { name: "attempt: request, same format", prepare: |size| outgoing("same", size) },
     Step { name: "attempt: request, translated", prepare: |size| outgoing("other", size) },
@@ -43,6 +44,8 @@ pub(crate) const STEPS: [Step; 8] = [
         prepare: |size| answering("other", true, "text/event-stream", traffic::anthropic_stream(size)),
     },
     Step { name: "settle", prepare: settling },
+    Step { name: "four limits: decide, reserve", prepare: limiting },
+    Step { name: "four limits: settle", prepare: settling_under_limits },
 ];
 
 type Head = Vec<(Vec<u8>, Vec<u8>)>;
@@ -162,6 +165,32 @@ fn settling(_: usize) -> Result<Work> {
     answer(&mut ex, &provider("application/json"), traffic::openai(1_000))?;
     Ok(Box::new(move || {
         std::hint::black_box(ex.settle(4));
+        Ok(())
+    }))
+}
+
+fn limiting(size: usize) -> Result<Work> {
+    let body = traffic::request("same", size, false);
+    let ex = planned(snapshot()?, &client(), &body)?;
+    let mut limits = Limits::new("openai", "gpt-4o-mini");
+    Ok(Box::new(move || {
+        std::hint::black_box(limits.go(&ex.scan, &body)?);
+        std::mem::forget(limits);
+        Ok(())
+    }))
+}
+
+fn settling_under_limits(_: usize) -> Result<Work> {
+    let body = traffic::request("same", 1_000, false);
+    let mut ex = planned(snapshot()?, &client(), &body)?;
+    let mut limits = Limits::new("openai", "gpt-4o-mini");
+    let gone = limits.go(&ex.scan, &body)?;
+    (ex.terms, ex.governor) = (gone.terms, Some(gone.governor));
+    begun(&mut ex)?;
+    answer(&mut ex, &provider("application/json"), traffic::openai(1_000))?;
+    Ok(Box::new(move || {
+        limits.settle(&ex, gone.held)?;
+        std::mem::forget(limits);
         Ok(())
     }))
 }
