@@ -14,7 +14,7 @@ use tests::mock::vendor::{text, tokens};
 
 use crate::world::{ANTHROPIC, OPENAI, TWO_VENDORS, World, until};
 
-const WORKERS: u32 = 2;
+const WORKERS: u32 = 4;
 /// At each Envoy.
 const CLIENTS: usize = 64;
 /// A thousand dollars a million tokens: a token is a tenth of a cent, in nano-dollars.
