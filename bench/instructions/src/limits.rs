@@ -40,6 +40,8 @@ impl Limits {
         let (ids, mut wallet) = (1.., Wallet::default());
         let accounts = ids.zip(LIMITS).map(|(id, (scope, counted))| {
             let lease = Lease { account: id, window: 1, ends_in: Some(PLENTY), granted: PLENTY, ..Lease::default() };
+            // Only what was asked for is taken.
+            let _asked = wallet.draw(id, 1, 1);
             wallet.answered(&lease, 1, 1);
             let window = Some(Window { count: 1, unit: Unit::Month });
             let limit = Limit { counted, most: PLENTY, window, mode: Mode::Strict, exhausted: Exhausted::Block };
