@@ -127,7 +127,7 @@ impl Stage {
         }
         match decision {
             Decision::Go => {
-                let mut kept = tries.iter().map(|one| self.governor.keeps(one));
+                let mut kept = (0..).zip(&tries).map(|(place, one)| self.governor.keeps(place, one));
                 self.plan.hops.retain(|_| kept.next().unwrap_or(true));
                 Verdict::Go
             }

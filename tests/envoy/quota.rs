@@ -99,6 +99,19 @@ async fn a_key_s_share_of_a_provider_is_used_up_and_the_other_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_does_not_fit_into_what_is_left_is_not_planned_and_the_others_are() {
+    // About 1.5 dollars for one try, and half a dollar for the prompt of another.
+    let text = "x".repeat(300);
+    for (most, fails_over) in [(1.8, false), (2.6, true)] {
+        let world = world(&format!("limits: [{{money: {most}, per: 1M}}]")).await;
+        world.mock.host(OPENAI).fault(Fault::status(503).always());
+        let answer = ask(&world, Dialect::OpenAi, &text).await;
+        let expected = if fails_over { (200, "2") } else { (503, "1") };
+        assert_eq!((answer.status, answer.header("x-attache-attempts")), expected, "{most}: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_models_stand_in_when_a_budget_is_used_up() {
     let world =
         world("limits: [{requests: 1, per: 1M, on_exhausted: {downgrade: [\"anthropic/claude-3-5-haiku\"]}}]").await;

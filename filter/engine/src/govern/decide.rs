@@ -5,8 +5,9 @@
 //!
 //! Does not: reserve, draw or plan; the host does, by what is answered.
 //!
-//! Decision: an account of one provider that is used up takes that provider's tries out of the plan, whatever the others
-//! have; all other accounts do what their own rule says. Rejected: refusing at once, when another provider could serve.
+//! Decision: a limit on tokens or money that does not take a plan may take it without its dearest try, or without a
+//! repetition: these leave the plan first, one by one. Then an account of one provider takes that provider's tries out,
+//! whatever the others have; all other accounts do what their own rule says. Rejected: refusing at once, when another provider could serve.
 
 use std::rc::Rc;
 
@@ -72,6 +73,8 @@ pub struct Governor {
     states: Vec<State>,
     /// Providers whose own limits are used up.
     left: Vec<Over>,
+    /// Tries of the plan that would use more than there is, by their place.
+    left_out: Vec<usize>,
     needs: Vec<(usize, u64)>,
     downgraded: bool,
 }
@@ -81,7 +84,7 @@ impl Governor {
     #[must_use]
     pub fn new(accounts: Rc<[Account]>) -> Self {
         let states = vec![State::Asked; accounts.len()];
-        Self { accounts, states, left: Vec::new(), needs: Vec::new(), downgraded: false }
+        Self { accounts, states, left: Vec::new(), left_out: Vec::new(), needs: Vec::new(), downgraded: false }
     }
 
     /// The accounts it knows.
@@ -114,13 +117,13 @@ impl Governor {
         self.accounts.iter().any(Account::needs_rates)
     }
 
-    /// May this try stay in the plan?
+    /// May this try stay at this place of the plan?
     #[must_use]
-    pub fn keeps(&self, one: &Candidate<'_>) -> bool {
+    pub fn keeps(&self, place: usize, one: &Candidate<'_>) -> bool {
         let left = self.left.iter().any(|over| over.account.provider.as_deref() == Some(one.provider));
         let paid =
             || self.counting().any(|(_, a)| a.limit.counted == Counted::Money && a.binds() && a.counts(one.provider));
-        !(left || one.unpriced && paid())
+        !(left || self.left_out.contains(&place) || one.unpriced && paid())
     }
 
     /// The accounts that count for this request, with their index.
@@ -139,13 +142,15 @@ impl Governor {
     /// Decides about these tries. `standing` says how an amount stands to an account.
     pub fn decide(&mut self, tries: &[Candidate<'_>], mut standing: impl FnMut(u64, u64) -> Standing) -> Decision {
         loop {
-            let kept: Vec<_> = tries.iter().filter(|one| self.keeps(one)).cloned().collect();
+            let places: Vec<_> = (0..).zip(tries).filter(|(place, one)| self.keeps(*place, one)).collect();
+            let kept: Vec<_> = places.iter().map(|(_, one)| (*one).clone()).collect();
             if kept.is_empty() {
                 let over = std::mem::take(&mut self.left);
                 return Decision::Refuse(if over.is_empty() { Refusal::Unpriced } else { Refusal::Over(over) });
             }
             match self.needed(&kept) {
                 Ok(needs) => self.needs = needs,
+                Err(_) if self.leave_unbounded(&places) => continue,
                 Err(missing) => return Decision::Refuse(Refusal::Unbounded(missing)),
             }
             let mut short = Vec::new();
@@ -162,7 +167,12 @@ impl Governor {
             if refused.is_empty() {
                 return if short.is_empty() { Decision::Go } else { Decision::Draw(short) };
             }
+            if self.leave_dearest(&refused, &places) {
+                continue;
+            }
             if let Some(end) = self.apply(&refused) {
+                // Another plan has other places.
+                self.left_out.clear();
                 return end;
             }
         }
@@ -174,6 +184,38 @@ impl Governor {
             needs.extend(need(account, tries)?.map(|amount| (at, amount)));
         }
         Ok(needs)
+    }
+
+    /// Takes out the tries that nothing bounds. False if no other would be left.
+    fn leave_unbounded(&mut self, places: &[(usize, &Candidate<'_>)]) -> bool {
+        let unbounded = |one| self.counting().any(|(_, account)| need(account, std::slice::from_ref(one)).is_err());
+        let out: Vec<_> = places.iter().filter(|(_, one)| unbounded(one)).map(|(place, _)| *place).collect();
+        let others = !out.is_empty() && out.len() < places.len();
+        if others {
+            self.left_out.extend(out);
+        }
+        others
+    }
+
+    /// Takes out the try that needs most, of equals the last, where a limit may take the others. False if none may.
+    fn leave_dearest(&mut self, refused: &[(usize, Refused, u64)], places: &[(usize, &Candidate<'_>)]) -> bool {
+        let binding = || {
+            let all = refused.iter().filter_map(|(at, why, _)| Some((self.accounts.get(*at)?, why)));
+            all.filter(|(account, _)| account.binds())
+        };
+        // It is used up for everybody, however little is asked for.
+        let hopeless = |account: &Account, why: &Refused| !account.needs_rates() || why.used >= why.most;
+        if binding().any(|(account, why)| account.provider.is_none() && hopeless(account, why)) {
+            return false;
+        }
+        let dearest = |account: &Account| {
+            let counted = || places.iter().filter(|(_, one)| account.counts(one.provider));
+            let most = || counted().max_by_key(|(_, one)| need(account, std::slice::from_ref(*one)).ok().flatten());
+            if counted().count() > 1 { most().map(|(place, _)| *place) } else { None }
+        };
+        let out = binding().filter(|(account, why)| !hopeless(account, why)).find_map(|(account, _)| dearest(account));
+        self.left_out.extend(out);
+        out.is_some()
     }
 
     /// Does what the rules of limits say that are used up. `None`: what is left may be asked again.

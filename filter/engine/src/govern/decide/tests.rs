@@ -1,7 +1,13 @@
-use super::super::{Limit, Mode};
+use super::super::price::Service;
+use super::super::size::Size;
+use super::super::{Limit, Mode, Rated};
 use super::*;
+use crate::config::schema::UnknownPrice;
 
 const NO: Refused = Refused { used: 10, most: 10, ends: Some(9), need: 1, until: 9 };
+
+/// Not used up: less may fit.
+const HALF: Refused = Refused { used: 5, ..NO };
 
 fn account(id: u64, exhausted: Exhausted, provider: Option<&str>) -> Account {
     let limit = Limit { counted: Counted::Requests, most: 10, window: None, mode: Mode::Strict, exhausted };
@@ -60,7 +66,7 @@ fn shadow_and_alert_only_go_on_and_are_charged_and_recorded() {
         // One that counts for a single provider does not cost it its tries either.
         let mut governor = self::governor(vec![account(1, rule, Some("a"))]);
         assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
-        assert!(tries().iter().all(|one| governor.keeps(one)));
+        assert!(tries().iter().all(|one| governor.keeps(0, one)));
     }
 }
 
@@ -92,7 +98,7 @@ fn a_pool_stands_in_and_blocks_by_its_own_rule() {
 fn a_provider_that_is_used_up_leaves_the_plan_and_the_last_one_is_named() {
     let mut governor = governor(vec![account(1, Exhausted::Block, Some("a")), account(2, Exhausted::Block, Some("b"))]);
     assert_eq!(governor.decide(&tries(), without(&[1])), Decision::Go);
-    assert_eq!(tries().map(|one| governor.keeps(&one)), [false, true]);
+    assert_eq!(tries().map(|one| governor.keeps(0, &one)), [false, true]);
     assert_eq!(ids(&governor), [2]);
     // What was decided stays, though there is room again.
     assert_eq!(over(governor.decide(&tries(), without(&[2]))), [1, 2]);
@@ -107,10 +113,52 @@ fn where_money_counts_a_model_without_a_price_leaves_the_plan() {
     };
     let mut unpriced = Candidate::counting("a");
     unpriced.unpriced = true;
-    assert!(!money(Exhausted::Block, None).keeps(&unpriced));
-    assert!(!money(Exhausted::Block, Some("a")).keeps(&unpriced));
-    assert!(money(Exhausted::Block, Some("b")).keeps(&unpriced));
-    assert!(money(Exhausted::Shadow, None).keeps(&unpriced));
+    assert!(!money(Exhausted::Block, None).keeps(0, &unpriced));
+    assert!(!money(Exhausted::Block, Some("a")).keeps(0, &unpriced));
+    assert!(money(Exhausted::Block, Some("b")).keeps(0, &unpriced));
+    assert!(money(Exhausted::Shadow, None).keeps(0, &unpriced));
     let refused = money(Exhausted::Block, None).decide(&[unpriced], without(&[]));
     assert_eq!(refused, Decision::Refuse(Refusal::Unpriced));
+}
+
+/// A try whose answer may have so many tokens.
+fn answering(provider: &'static str, output: Option<u64>) -> Candidate<'static> {
+    let size = Size { input_worst: Some(10), output_worst: output, ..Size::default() };
+    Candidate::new(provider, Some(&Rated::default()), &size, Service::default(), UnknownPrice::Free)
+}
+
+fn tokens(exhausted: Exhausted) -> Governor {
+    let mut account = account(1, exhausted, None);
+    account.limit.counted = Counted::TotalTokens;
+    governor(vec![account])
+}
+
+#[test]
+fn what_does_not_fit_leaves_the_plan_the_dearest_first_and_of_equals_the_last() {
+    let tries = [answering("a", Some(50)), answering("b", Some(90)), answering("a", Some(50))];
+    let fits = |most| move |_, amount| if amount <= most { Standing::Fits } else { Standing::Refused(HALF) };
+    for (most, kept) in [(120, [true; 3]), (70, [true, false, true]), (69, [true, false, false])] {
+        let mut governor = tokens(Exhausted::Block);
+        assert_eq!(governor.decide(&tries, fits(most)), Decision::Go, "{most}");
+        assert_eq!([0, 1, 2].map(|place| governor.keeps(place, &tries[place])), kept, "{most}");
+    }
+    assert_eq!(over(tokens(Exhausted::Block).decide(&tries, fits(59))), [1], "not one fits");
+    // What is used up is asked once.
+    let mut asked = 0;
+    let used_up = |_, _| {
+        asked += 1;
+        Standing::Refused(NO)
+    };
+    assert_eq!(over(tokens(Exhausted::Block).decide(&tries, used_up)), [1]);
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn what_nothing_bounds_leaves_the_plan_unless_it_is_all_there_is() {
+    let mut governor = tokens(Exhausted::Block);
+    let tries = [answering("a", None), answering("b", Some(5))];
+    assert_eq!(governor.decide(&tries, without(&[])), Decision::Go);
+    assert_eq!([0, 1].map(|place| governor.keeps(place, &tries[place])), [false, true]);
+    let refused = tokens(Exhausted::Block).decide(&tries[..1], without(&[]));
+    assert_eq!(refused, Decision::Refuse(Refusal::Unbounded(Missing::MaxTokens)));
 }
