@@ -216,11 +216,14 @@ async fn a_key_that_is_taken_away_is_refused_everywhere_soon() {
         refused = 0;
         for client in &clients {
             let (before, status) = (saved.elapsed(), ask(client, "prod", "openai/gpt-4o-mini", "revoked").await.status);
-            if status == 200 {
-                last = before;
-            } else {
-                assert_eq!(status, 403);
-                refused += 1;
+            match status {
+                200 => last = before,
+                // A slow machine: the new record was not there within the deadline. It is asked again.
+                503 => {}
+                status => {
+                    assert_eq!(status, 403);
+                    refused += 1;
+                }
             }
         }
         refused *= if last + Duration::from_millis(500) < saved.elapsed() { 2 } else { 1 };
