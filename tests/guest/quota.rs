@@ -101,11 +101,7 @@ fn a_budget_is_charged_to_the_nano_dollar_and_told_in_both_dialects() {
     let (mut gateway, bank) = under(vec![account(1, Counted::Money, 4000)]);
     let first = ask(&mut gateway, Dialect::OpenAi);
     assert_eq!((first.status(), first.client.header("x-attache-cost")), ("200", dollars(COST).as_str()));
-    while bank.0.borrow().charged(1) < 3000 {
-        let outcome = ask(&mut gateway, Dialect::OpenAi);
-        if outcome.status() != "200" {
-            break;
-        }
+    while ask(&mut gateway, Dialect::OpenAi).status() == "200" {
         ticks(&mut gateway, 3);
     }
     // Less is left than a request of this length may cost.
