@@ -135,9 +135,11 @@ fn strip<B: AsRef<[u8]>>(headers: &[(B, B)]) -> Vec<String> {
         let Ok(name) = std::str::from_utf8(name.as_ref()) else { continue };
         let ours = name.starts_with("x-attache-") || name.starts_with("x-envoy-");
         let credential = KEY_HEADERS.contains(&name) || OTHER_CREDENTIALS.contains(&name);
-        if (ours || credential) && !names.iter().any(|n| n == name) {
+        if ours || credential {
             names.push(name.to_owned());
         }
     }
+    names.sort_unstable();
+    names.dedup();
     names
 }

@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::format::bounds;
 use crate::ir::{Extra, Losses, Part, Request, Role, Turn};
 
 /// How one format spells things.
@@ -50,6 +51,11 @@ pub(crate) struct Noted<'a> {
     /// The target takes `cache_control`.
     caches: bool,
     spelling: Option<&'static Spelling>,
+    /// For each row of [`Spelling::fields`], whether the client left its spelling. Looked up once: a request has as many
+    /// spellings as its client likes, and as many losses.
+    spelled: Vec<bool>,
+    /// The turn whose unsigned, and the one whose signed reasoning was noted last: all of it has one path.
+    reasoning: [Option<usize>; 2],
     losses: &'a mut Losses,
 }
 
@@ -57,7 +63,14 @@ impl<'a> Noted<'a> {
     pub(crate) fn new(request: &'a Request, to: &'static str, losses: &'a mut Losses) -> Self {
         let format = super::INBOUND.iter().find(|format| format.name() == request.extra.format);
         let spelling = format.map(|format| format.spelling());
-        Self { request, to, caches: false, spelling, losses }
+        let fields = spelling.map_or(&[][..], |row| row.fields);
+        let mut spelled = vec![false; fields.len()];
+        for (have, _) in &request.extra.spelling {
+            for (row, (_, name)) in spelled.iter_mut().zip(fields) {
+                *row |= name.split('.').next() == Some(have);
+            }
+        }
+        Self { request, to, caches: false, spelling, spelled, reasoning: [None; 2], losses }
     }
 
     /// The encoder carries every `cache_control` over, so none of them is a loss.
@@ -73,12 +86,9 @@ impl<'a> Noted<'a> {
 
     fn name(&self, field: &'static str) -> &'static str {
         let fields = self.spelling.map_or(&[][..], |row| row.fields);
-        let mut names = fields.iter().filter(|(ir, _)| *ir == field).map(|(_, name)| *name);
-        let spelled = |name: &&str| {
-            let outer = name.split('.').next().unwrap_or(name);
-            self.request.extra.spelling.iter().any(|(have, _)| have == outer)
-        };
-        names.clone().find(spelled).or_else(|| names.next_back()).unwrap_or(field)
+        let mut rows = fields.iter().zip(&self.spelled).filter(|((ir, _), _)| *ir == field);
+        let named = rows.clone().find(|(_, spelled)| **spelled).or_else(|| rows.next_back());
+        named.map_or(field, |((_, name), _)| *name)
     }
 
     /// A member of the request, by its IR name.
@@ -89,6 +99,9 @@ impl<'a> Noted<'a> {
 
     /// A member of a tool, by its IR name; the tool as a whole if empty.
     pub(crate) fn tool(&mut self, index: usize, field: &'static str) {
+        if self.losses.is_full() {
+            return;
+        }
         let dot = if field.is_empty() { "" } else { "." };
         let search = self.request.tools.get(index).is_some_and(|tool| tool.web_search.is_some());
         if let Some(name) = self.spelling.filter(|row| search && !row.one_list).map(|_| self.name("web_search")) {
@@ -109,12 +122,25 @@ impl<'a> Noted<'a> {
 
     /// A part, or with `what` something about it.
     pub(crate) fn part(&mut self, at: Place, what: &str) {
-        if self.losses.is_full() {
+        if self.losses.is_full() || what.is_empty() && self.is_noted_reasoning(at) {
             return;
         }
         let path = self.part_path(at);
         let dot = if what.is_empty() { "" } else { "." };
         self.losses.drop_field(format!("{path}{dot}{what}"));
+    }
+
+    /// Reasoning whose loss was just noted, in formats where all reasoning of a message is one member.
+    fn is_noted_reasoning(&mut self, Place { turn, part, inner }: Place) -> bool {
+        let one_list = self.spelling.is_some_and(|row| row.one_list);
+        let here = self.request.turns.get(turn).and_then(|turn| turn.parts.get(part));
+        let Some(Part::Reasoning { signature, .. }) = here.filter(|_| inner.is_none() && !one_list) else {
+            return false;
+        };
+        let signed = signature.as_deref().is_some_and(|text| !text.is_empty());
+        let [unsigned, with] = &mut self.reasoning;
+        let last = if signed { with } else { unsigned };
+        last.replace(turn) == Some(turn)
     }
 
     /// The citations of a text.
@@ -127,18 +153,26 @@ impl<'a> Noted<'a> {
 
     /// Members nobody interpreted, unless the format encoded to is their own.
     pub(crate) fn extra(&mut self, path: &dyn Fn(&Self) -> String, extra: &Extra) {
-        if extra.members.is_empty() && extra.nested.is_empty() || extra.format == self.to || self.losses.is_full() {
+        if extra.format == self.to || self.losses.is_full() || !self.loses(extra) {
             return;
         }
+        // To find it takes as many steps as its list is long, so only where something is lost.
         let path = path(self);
         let dot = if path.is_empty() { "" } else { "." };
-        let kept = |name: &str| self.caches && name == "cache_control";
-        for (name, _) in extra.members.iter().filter(|(name, _)| !kept(name)) {
-            self.losses.drop_field(format!("{path}{dot}{name}"));
+        for (name, _) in extra.members.iter().filter(|(name, _)| !(self.caches && name == "cache_control")) {
+            if self.losses.is_full() {
+                return;
+            }
+            self.losses.drop_field(format!("{path}{dot}{}", bounds::cut(name)));
         }
         for (name, inner) in &extra.nested {
             self.extra(&|_| format!("{path}{dot}{name}"), inner);
         }
+    }
+
+    fn loses(&self, extra: &Extra) -> bool {
+        let lost = |(name, _): &(String, _)| !(self.caches && name == "cache_control");
+        extra.members.iter().any(lost) || extra.nested.iter().any(|(_, inner)| self.loses(inner))
     }
 
     pub(crate) fn turn_path(&self, index: usize) -> String {

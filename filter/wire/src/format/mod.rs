@@ -4,11 +4,13 @@
 //! Registration is a row of [`INBOUND`]; outbound formats are those the rows of [`crate::provider::PROVIDERS`] point at.
 
 pub mod anthropic;
+pub mod bounds;
 mod fault;
 mod label;
 mod loss;
 mod media;
 pub mod openai_chat;
+mod schema;
 
 pub use label::label;
 pub use loss::Spelling;

@@ -8,22 +8,23 @@
 //! path of a fault.
 
 pub(crate) mod find;
+mod list;
 mod write;
 
+pub use list::array;
+pub(crate) use list::{count_members, each_member, first, list, member};
 pub use write::{ArrayWriter, ObjectWriter, object as write_object};
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::format::Malformed;
+use crate::format::bounds::{self, Bound};
 use crate::ir::{Extra, Json};
-
-/// Members in the order they were sent.
-pub type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// Members that most objects of the protocols do not exceed.
 const USUAL: usize = 8;
@@ -52,20 +53,20 @@ impl<'a> Object<'a> {
     /// The body of a message.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// Not JSON, not an object, or one of too many members.
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let seen = serde_json::from_slice::<ObjectSeen<'a>>(body).map_err(|e| Malformed::syntax(&e))?;
-        Ok(Self { path: String::new(), members: seen.0 })
+        seen.within(String::new())
     }
 
     /// A value as an object.
     ///
     /// # Errors
-    /// Not an object.
+    /// Not an object, or one of too many members.
     pub fn of(raw: &'a RawValue, path: impl Into<String>) -> Result<Self, Malformed> {
         let path = path.into();
         match serde_json::from_str::<ObjectSeen<'a>>(raw.get()) {
-            Ok(seen) => Ok(Self { path, members: seen.0 }),
+            Ok(seen) => seen.within(path),
             Err(_) => Err(Malformed::expected(path, raw, "object")),
         }
     }
@@ -163,12 +164,22 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Takes an array.
+    /// Takes an array of at most so many items.
     ///
     /// # Errors
-    /// Twice, or something else.
-    pub fn array(&mut self, name: &str) -> Result<Option<Vec<&'a RawValue>>, Malformed> {
-        self.take(name, |raw, path| array_or(raw, path))
+    /// Twice, longer, or something else.
+    pub(crate) fn list(&mut self, name: &str, bound: &Bound) -> Result<Option<Vec<&'a RawValue>>, Malformed> {
+        self.take(name, |raw, path| list(raw, bound, path))
+    }
+
+    /// Takes a string of at most so many bytes as owned.
+    ///
+    /// # Errors
+    /// Twice, longer, or something else.
+    pub(crate) fn word(&mut self, name: &str, bound: &Bound) -> Result<Option<String>, Malformed> {
+        let text = self.str(name)?;
+        bound.check(|| self.at(name), text.as_ref().map_or(0, |text| text.len()))?;
+        Ok(text.map(Cow::into_owned))
     }
 
     /// Takes an object.
@@ -222,11 +233,12 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The members of a value; none if it is no object.
+/// The members of a value in the order they were sent; none if it is no object.
 #[must_use]
-pub fn members(raw: &RawValue) -> Members<'_> {
-    let seen = serde_json::from_str::<ObjectSeen<'_>>(raw.get()).map(|seen| seen.0).unwrap_or_default();
-    seen.into_iter().map(|entry| (entry.name, entry.value)).collect()
+pub fn members(raw: &RawValue) -> Vec<(Cow<'_, str>, &RawValue)> {
+    let mut members = Vec::new();
+    each_member(raw, |name, value| members.push((name, value)));
+    members
 }
 
 /// A value as a string.
@@ -239,18 +251,6 @@ pub fn text(raw: &RawValue, path: impl Into<String>) -> Result<Cow<'_, str>, Mal
 
 fn text_or(raw: &RawValue, path: impl FnOnce() -> String) -> Result<Cow<'_, str>, Malformed> {
     serde_json::from_str::<Text<'_>>(raw.get()).map(|t| t.0).map_err(|_| Malformed::expected(path(), raw, "string"))
-}
-
-/// A value as an array.
-///
-/// # Errors
-/// Not an array.
-pub fn array(raw: &RawValue, path: impl Into<String>) -> Result<Vec<&RawValue>, Malformed> {
-    array_or(raw, || path.into())
-}
-
-fn array_or(raw: &RawValue, path: impl FnOnce() -> String) -> Result<Vec<&RawValue>, Malformed> {
-    serde_json::from_str(raw.get()).map_err(|_| Malformed::expected(path(), raw, "array"))
 }
 
 /// JSON that is well formed, kept as text.
@@ -282,7 +282,8 @@ impl Malformed {
     /// The body is not JSON, or not an object.
     #[must_use]
     pub fn syntax(error: &serde_json::Error) -> Self {
-        Self { path: String::new(), message: error.to_string() }
+        // The parser repeats a text that stands where something else should.
+        Self { path: String::new(), message: bounds::cut(&error.to_string()).into_owned() }
     }
 }
 
@@ -308,7 +309,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-struct TextSeed;
+pub(crate) struct TextSeed;
 
 impl<'de> Visitor<'de> for TextSeed {
     type Value = Cow<'de, str>;
@@ -334,13 +335,21 @@ impl<'de> DeserializeSeed<'de> for TextSeed {
     }
 }
 
-struct ObjectSeen<'a>(Vec<Entry<'a>>);
+/// Members up to the bound, and how many there are.
+struct ObjectSeen<'a>(Vec<Entry<'a>>, usize);
+
+impl<'a> ObjectSeen<'a> {
+    fn within(self, path: String) -> Result<Object<'a>, Malformed> {
+        bounds::MEMBERS.check(|| path.clone(), self.1)?;
+        Ok(Object { path, members: self.0 })
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for ObjectSeen<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seen;
         impl<'de> Visitor<'de> for Seen {
-            type Value = Vec<Entry<'de>>;
+            type Value = ObjectSeen<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -348,13 +357,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for ObjectSeen<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut members = Vec::with_capacity(USUAL);
-                while let Some(name) = map.next_key_seed(TextSeed)? {
+                while members.len() < bounds::MEMBERS.most {
+                    let Some(name) = map.next_key_seed(TextSeed)? else {
+                        let found = members.len();
+                        return Ok(ObjectSeen(members, found));
+                    };
                     members.push(Entry { name, value: map.next_value()?, taken: false, spelled: false });
                 }
-                Ok(members)
+                let mut found = members.len();
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    found += 1;
+                }
+                Ok(ObjectSeen(members, found))
             }
         }
-        deserializer.deserialize_map(Seen).map(ObjectSeen)
+        deserializer.deserialize_map(Seen)
     }
 }
 

@@ -14,10 +14,10 @@ fn fault<T>(result: Result<T, Malformed>) -> String {
 #[test]
 fn a_fault_names_the_full_path_and_both_kinds() {
     let mut o = object(r#"{"messages":[{},{},{"content":[{"type":7}]}]}"#);
-    let messages = o.array("messages").unwrap().unwrap();
+    let messages = o.list("messages", &crate::format::bounds::MESSAGES).unwrap().unwrap();
     let mut message = Object::of(messages[2], "messages[2]").unwrap();
     let path = message.at("content");
-    let content = message.array("content").unwrap().unwrap();
+    let content = message.list("content", &crate::format::bounds::PARTS).unwrap().unwrap();
     let mut part = Object::of(content[0], format!("{path}[0]")).unwrap();
     assert_eq!(fault(part.str("type")), "messages[2].content[0].type: found number, expected string");
     assert_eq!(fault(Object::of(content[0], "x").unwrap().need::<()>("y", None)), "x.y: missing");

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::{Edit, Member, cut_all, place};
+use crate::json;
 
 /// A list inside a body, its items as ranges of the body.
 #[derive(Debug)]
@@ -15,11 +16,12 @@ pub struct List {
 }
 
 impl List {
-    /// The list that lies in `body` as `range`. None if it is no list.
+    /// The list that lies in `body` as `range`. None if it is no list, or one of more than 100,000 items.
     #[must_use]
     pub fn find(body: &str, range: Range<usize>) -> Option<Self> {
         let start = range.start + 1;
-        let raw: Vec<&RawValue> = serde_json::from_str(body.get(range)?).ok()?;
+        let whole: &RawValue = serde_json::from_str(body.get(range)?).ok()?;
+        let raw = json::array(whole, "").ok()?;
         let mut items: Vec<Member> = Vec::with_capacity(raw.len());
         let mut after = start;
         for raw in raw {

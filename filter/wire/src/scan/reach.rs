@@ -215,10 +215,18 @@ fn served(body: &[u8], tools: Range<usize>) -> bool {
 /// Bytes of texts that are base64: after a `data:` address's mark, or as the value of a `data`.
 fn encoded(body: &[u8]) -> u64 {
     static DATA: Name = Name::new(b"\"data\"");
-    let addresses = find::all(body, b";base64,").filter_map(|at| body.get(at..));
     let values = DATA.values(body).filter_map(|value| value.strip_prefix(b"\""));
-    let length = |text: &[u8]| memchr::memchr(b'"', text).unwrap_or(text.len()) as u64;
-    addresses.chain(values).map(length).sum()
+    let length = |text: &[u8]| memchr::memchr(b'"', text).unwrap_or(text.len());
+    let mut sum = values.map(length).sum::<usize>();
+    // One address ends where its string does: a text may say `;base64,` as often as it likes.
+    let mut end = 0;
+    for at in find::all(body, b";base64,") {
+        if at >= end {
+            let address = length(body.get(at..).unwrap_or_default());
+            (sum, end) = (sum + address, at + address);
+        }
+    }
+    sum as u64
 }
 
 /// Here a letter stands as an escape that no encoder needs (`\u0074ype`). Names are searched for by their bytes, so this

@@ -4,6 +4,8 @@
 //! The modules say `cfg(test)` although all of this is a test: that is where clippy allows helpers to unwrap.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod doc;

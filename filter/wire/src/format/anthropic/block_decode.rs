@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{NAME, citation};
-use crate::format::Malformed;
+use crate::format::{Malformed, bounds};
 use crate::ir::{Extra, Media, MediaSource, Part};
 use crate::json::{self, Object};
 
@@ -34,7 +34,7 @@ fn block(raw: &RawValue, path: String, outer: bool) -> Result<Part, Malformed> {
         "text" => {
             let (text, path) = (o.string("text")?, o.at("citations"));
             let text = o.need("text", text)?;
-            let citations = citation::decode_all(o.array("citations")?.unwrap_or_default(), &path)?;
+            let citations = citation::decode_all(o.list("citations", &bounds::PARTS)?.unwrap_or_default(), &path)?;
             if citations.is_empty() {
                 o.spell("citations");
             }
@@ -53,10 +53,11 @@ fn block(raw: &RawValue, path: String, outer: bool) -> Result<Part, Malformed> {
             None => opaque(),
         },
         "tool_use" => {
-            let (id, name, input) = (o.string("id")?, o.string("name")?, o.raw("input")?);
+            let (id, name) = (o.word("id", &bounds::ID)?, o.word("name", &bounds::NAME)?);
+            let input = o.raw("input")?;
             let arguments = input.map_or("{}", RawValue::get).to_owned();
             // The model itself called it, as in every other format.
-            if o.peek("caller").is_some_and(|caller| json::members(caller).len() == 1) {
+            if o.peek("caller").is_some_and(|caller| json::count_members(caller) == 1) {
                 o.raw("caller")?;
                 o.spell("caller");
             }
@@ -78,7 +79,7 @@ fn block(raw: &RawValue, path: String, outer: bool) -> Result<Part, Malformed> {
 }
 
 fn tool_result(mut o: Object<'_>) -> Result<Part, Malformed> {
-    let id = o.string("tool_use_id")?;
+    let id = o.word("tool_use_id", &bounds::ID)?;
     let id = o.need("tool_use_id", id)?;
     let path = o.at("content");
     let content = match o.raw("content")? {
@@ -114,23 +115,20 @@ fn document_text(o: &mut Object<'_>) -> Result<Option<String>, Malformed> {
     Ok(text)
 }
 
-/// A string, or blocks of nothing but text.
+/// A string, or blocks of nothing but text. Documents inside documents are none: to read them would take as many steps
+/// as they are deep.
 fn texts(raw: &RawValue) -> Option<String> {
     if json::kind(raw) == "string" {
         return json::text(raw, "").ok().map(String::from);
     }
-    let parts = blocks(raw, "").ok()?;
-    let text = |part: &Part| match part {
-        Part::Text { text, .. } => Some(text.clone()),
-        Part::Image(_)
-        | Part::Document(_)
-        | Part::ToolCall { .. }
-        | Part::ToolResult { .. }
-        | Part::Reasoning { .. }
-        | Part::Refusal(_)
-        | Part::Opaque { .. } => None,
-    };
-    Some(parts.iter().map(text).collect::<Option<Vec<_>>>()?.join("\n"))
+    let mut all = String::new();
+    for (i, item) in json::array(raw, "").ok()?.into_iter().enumerate() {
+        let mut block = Object::of(item, "").ok()?;
+        block.str("type").ok().flatten().filter(|kind| kind == "text")?;
+        all.push_str(if i == 0 { "" } else { "\n" });
+        all.push_str(&block.str("text").ok()??);
+    }
+    Some(all)
 }
 
 /// A block that is text to other formats. This one gets it back whole, by the name of its kind.

@@ -33,6 +33,13 @@ pub(super) fn tellable(citations: &[Citation]) -> impl Iterator<Item = &Citation
     citations.iter().filter(|citation| own(citation).is_some() || citation.url.is_some())
 }
 
+/// Bytes of its texts.
+pub(super) fn size(citation: &Citation) -> usize {
+    let texts = [&citation.url, &citation.title, &citation.cited_text];
+    let own = citation.own.as_ref().map_or(0, |(_, json)| json.get().len());
+    texts.into_iter().flatten().map(String::len).sum::<usize>() + own
+}
+
 fn own(citation: &Citation) -> Option<&RawValue> {
     citation.own.as_ref().filter(|(format, _)| *format == NAME).map(|(_, json)| json.as_ref())
 }

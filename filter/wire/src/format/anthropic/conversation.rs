@@ -38,9 +38,9 @@ pub(super) fn write(
     let turns: Vec<Numbered<'_>> = request.turns.iter().enumerate().collect();
     // A conversation of nothing but instructions is the user's, because one message is required.
     let only_system = request.turns.iter().all(|turn| turn.role == Role::System);
-    let apart = |i: usize, turn: &Turn| {
-        turn.role == Role::System && !only_system && !(model.late_system && may_stay(&request.turns, i))
-    };
+    let stay = if model.late_system { may_stay(&request.turns) } else { Vec::new() };
+    let stays = |i: usize| stay.get(i).copied().unwrap_or_default();
+    let apart = |i: usize, turn: &Turn| turn.role == Role::System && !only_system && !stays(i);
     let (system, rest): (Vec<_>, Vec<_>) = turns.into_iter().partition(|(i, turn)| apart(*i, turn));
     for (at, (i, turn)) in system.iter().enumerate() {
         noted.extra(&|n| n.turn_path(*i), &turn.extra);
@@ -73,12 +73,19 @@ fn calls(part: &Part) -> bool {
     matches!(part, Part::ToolCall { .. })
 }
 
-/// Instructions may stand after the user's turn, if nothing or the assistant's follows.
-fn may_stay(turns: &[Turn], i: usize) -> bool {
-    let other = |turn: &&Turn| turn.role != Role::System;
-    let before = turns.get(..i).and_then(|turns| turns.iter().rfind(other));
-    let after = turns.get(i..).and_then(|turns| turns.iter().find(other));
-    before.is_some_and(|turn| turn.role != Role::Assistant) && after.is_none_or(|turn| turn.role == Role::Assistant)
+/// For each turn, whether instructions may stand there: after the user's turn, if nothing or the assistant's follows.
+/// Instructions in a row share the turns around them.
+fn may_stay(turns: &[Turn]) -> Vec<bool> {
+    let mut stay = Vec::with_capacity(turns.len());
+    let mut after_user = false;
+    for run in turns.chunk_by(|a, b| (a.role == Role::System) == (b.role == Role::System)) {
+        let system = run.first().is_some_and(|turn| turn.role == Role::System);
+        let next = turns.get(stay.len() + run.len());
+        let stays = system && after_user && next.is_none_or(|turn| turn.role == Role::Assistant);
+        stay.resize(stay.len() + run.len(), stays);
+        after_user = run.last().is_some_and(|turn| turn.role != Role::Assistant);
+    }
+    stay
 }
 
 fn role_of(turn: &Turn, only_system: bool) -> &'static str {

@@ -8,7 +8,7 @@
 //! other formats can name it.
 
 use super::{NAME, block_decode, tool_decode};
-use crate::format::{Malformed, take_fallbacks};
+use crate::format::{Malformed, bounds, take_fallbacks};
 use crate::ir::{Extra, Output, Reasoning, Request, Role, Sampling, ServiceTier, Turn};
 use crate::json::{self, Object};
 
@@ -19,7 +19,7 @@ pub(super) const SPELLED: &[&str] =
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut o = Object::parse(body)?;
     let model = o.string("model")?;
-    let messages = o.array("messages")?;
+    let messages = o.list("messages", &bounds::MESSAGES)?;
     let mut nested = Extra::default();
     let mut request = Request {
         model: o.need("model", model)?,
@@ -68,7 +68,7 @@ fn flag(o: &mut Object<'_>, name: &str) -> Result<bool, Malformed> {
 }
 
 fn stop(o: &mut Object<'_>) -> Result<Vec<String>, Malformed> {
-    let Some(items) = o.array("stop_sequences")? else { return Ok(Vec::new()) };
+    let Some(items) = o.list("stop_sequences", &bounds::STOPS)? else { return Ok(Vec::new()) };
     if items.is_empty() {
         o.spell("stop_sequences");
     }
@@ -167,7 +167,7 @@ fn turn(mut o: Object<'_>) -> Result<Turn, Malformed> {
         "assistant" => Role::Assistant,
         "system" => Role::System,
         other => {
-            let message = format!("found {other:?}, expected user, assistant or system");
+            let message = format!("found {:?}, expected user, assistant or system", bounds::cut(other));
             return Err(Malformed { path: o.at("role"), message });
         }
     };

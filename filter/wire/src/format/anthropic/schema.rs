@@ -7,79 +7,39 @@
 
 use serde_json::value::RawValue;
 
-use crate::json;
-
-/// Deeper schemas do not fit. Each level is parsed once more, so this bounds the work too.
-const MAX_DEPTH: usize = 32;
-
-/// More references do not fit: looking for circles takes time.
-const MAX_REFERENCES: usize = 256;
+use crate::format::schema::{self, Keyword, Subset};
 
 const FORMATS: &[&str] = &["date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"];
 
+/// The API compiles a schema, and refuses what becomes too large; it states no numbers for depth or properties. These
+/// are far beyond what it compiles.
+static SUBSET: Subset = Subset { keyword, depth: 32, properties: 10_000, references: 256, all_required: false };
+
+fn keyword(name: &str, root: bool) -> Option<Keyword> {
+    Some(match name {
+        "properties" => Keyword::Properties,
+        "items" => Keyword::Schema,
+        "anyOf" | "allOf" => Keyword::Schemas,
+        "$defs" | "definitions" if root => Keyword::Definitions,
+        "$ref" => Keyword::Reference,
+        "additionalProperties" => Keyword::Closed,
+        "minItems" => Keyword::OneOf(&["0", "1"]),
+        "format" => Keyword::Word(FORMATS),
+        "type" => Keyword::Type,
+        "enum" | "const" | "required" | "title" | "description" | "default" | "$schema" => Keyword::Any,
+        _ => return None,
+    })
+}
+
 /// The API compiles this schema.
 pub(super) fn fits(schema: &RawValue) -> bool {
-    // The names of definitions, each with those it refers to.
-    let mut uses: Vec<(String, Vec<String>)> = Vec::new();
-    let mut open = vec![(schema, 0, String::new())];
-    while let Some((schema, depth, definition)) = open.pop() {
-        if depth > MAX_DEPTH || json::kind(schema) != "object" {
-            return false;
-        }
-        let members = json::members(schema);
-        let is_object = members.iter().any(|(name, value)| name == "type" && value.get() == "\"object\"");
-        let mut closed = false;
-        for (name, value) in &members {
-            let inner = |value| (value, depth + 1, definition.clone());
-            match name.as_ref() {
-                "properties" => open.extend(json::members(value).into_iter().map(|(_, value)| inner(value))),
-                "items" => open.push(inner(*value)),
-                "anyOf" | "allOf" => open.extend(json::array(value, "").unwrap_or_default().into_iter().map(inner)),
-                "$defs" | "definitions" if depth == 0 => {
-                    let named = |(name, value): (std::borrow::Cow<'_, str>, _)| (value, depth + 1, name.into_owned());
-                    open.extend(json::members(value).into_iter().map(named));
-                }
-                "$ref" if uses.len() < MAX_REFERENCES => match reference(value) {
-                    Some(target) => uses.push((definition.clone(), vec![target])),
-                    None => return false,
-                },
-                "additionalProperties" if value.get() == "false" => closed = true,
-                "minItems" if matches!(value.get(), "0" | "1") => {}
-                "format" if json::text(value, "").is_ok_and(|text| FORMATS.contains(&text.as_ref())) => {}
-                "type" | "enum" | "const" | "required" | "title" | "description" | "default" | "$schema" => {}
-                _ => return false,
-            }
-        }
-        if is_object && !closed {
-            return false;
-        }
-    }
-    is_finite(uses)
-}
-
-/// The definition a `$ref` names, if it is one of this schema.
-fn reference(value: &RawValue) -> Option<String> {
-    let text = json::text(value, "").ok()?;
-    let name = text.strip_prefix("#/$defs/").or_else(|| text.strip_prefix("#/definitions/"))?;
-    Some(name.to_owned())
-}
-
-/// No definition leads back to itself. Strikes out definitions that use none of those left, until nothing changes.
-fn is_finite(mut uses: Vec<(String, Vec<String>)>) -> bool {
-    while !uses.is_empty() {
-        let before = uses.len();
-        let users: Vec<String> = uses.iter().map(|(user, _)| user.clone()).collect();
-        uses.retain(|(_, targets)| targets.iter().any(|target| users.contains(target)));
-        if uses.len() == before {
-            return false;
-        }
-    }
-    true
+    schema::fits(schema, &SUBSET).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
     fn check(schema: &str) -> bool {
         fits(&json::raw(schema.to_owned()).unwrap())

@@ -5,7 +5,7 @@
 
 use super::usage::Counts;
 use super::{ANSWER_TOOL, citation, fault, response};
-use crate::format::{Malformed, StreamDecode, fault as faults};
+use crate::format::{Malformed, StreamDecode, bounds, fault as faults};
 use crate::framing::{Frame, sse};
 use crate::ir::{Event, PartStart};
 use crate::json::Object;
@@ -139,7 +139,8 @@ impl Decoder {
         let part = match block.need("type", kind)?.as_ref() {
             "text" => {
                 first = block.string("text")?;
-                cited = citation::decode_all(block.array("citations")?.unwrap_or_default(), "citations")?;
+                cited =
+                    citation::decode_all(block.list("citations", &bounds::PARTS)?.unwrap_or_default(), "citations")?;
                 PartStart::Text
             }
             "thinking" => {

@@ -3,14 +3,19 @@
 //! Blocks of this format never overlap. A part that begins while another is open waits until that one ends; everything
 //! else goes out at once. The stop reason waits for the usage that shares its event.
 
+use std::collections::VecDeque;
+
 use super::{citation, fault, response, usage};
 use crate::format::{StreamContext, StreamEncode, fault as faults};
 use crate::framing::sse;
 use crate::ir::{Citation, Event, Extra, Fault, FaultKind, PartStart, StopReason, Usage};
 use crate::json::{self, ObjectWriter};
 
-/// Bound on what waiting parts hold together.
+/// Bound on what waiting parts hold together, in bytes.
 const MAX_WAITING: usize = 1 << 20;
+
+/// What a waiting part or a citation takes beside its texts, in bytes.
+const OVERHEAD: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Encoder {
@@ -20,7 +25,9 @@ pub(super) struct Encoder {
     open: Option<Open>,
     /// Number of the next block.
     next: u64,
-    waiting: Vec<Waiting>,
+    /// In the order they began, thus by their numbers.
+    waiting: VecDeque<Waiting>,
+    /// Bytes they hold.
     held: usize,
     said: response::Said,
     stop: Option<StopReason>,
@@ -45,6 +52,8 @@ enum Kind {
 
 /// A part that began while another block was open.
 struct Waiting {
+    /// Bytes it holds.
+    held: usize,
     part: usize,
     start: PartStart,
     text: String,
@@ -78,10 +87,15 @@ impl Encoder {
     fn start_part(&mut self, part: usize, start: &PartStart, out: &mut Vec<u8>) {
         self.begin("", "", out);
         if self.open.is_some() {
-            let start = start.clone();
-            let (text, citations) = (String::new(), Vec::new());
-            self.waiting.push(Waiting { part, start, text, signature: None, citations, ended: false });
-            return;
+            let held = OVERHEAD
+                + match start {
+                    PartStart::Text | PartStart::Reasoning | PartStart::Refusal => 0,
+                    PartStart::RedactedReasoning { data } => data.len(),
+                    PartStart::ToolCall { id, name } => id.len() + name.len(),
+                };
+            let (start, text, citations) = (start.clone(), String::new(), Vec::new());
+            self.waiting.push_back(Waiting { held, part, start, text, signature: None, citations, ended: false });
+            return self.hold(held, out);
         }
         let mut kind = Kind::Text;
         send(out, "content_block_start", |o| {
@@ -123,12 +137,10 @@ impl Encoder {
         let kind = match &self.open {
             Some(open) if open.part == part => open.kind,
             _ => {
-                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
-                    self.held += text.len();
+                if let Some(waiting) = self.waits(part) {
+                    waiting.held += text.len();
                     waiting.text.push_str(text);
-                }
-                if self.held > MAX_WAITING {
-                    self.fail(&Fault::new(FaultKind::BadGateway, "Parts of the answer interleave too widely."), out);
+                    self.hold(text.len(), out);
                 }
                 return;
             }
@@ -157,8 +169,25 @@ impl Encoder {
                 o.str("type", "signature_delta");
                 o.str("signature", signature);
             });
-        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
+        } else if let Some(waiting) = self.waits(part) {
+            waiting.held += signature.len();
             waiting.signature = Some(signature.to_owned());
+            self.hold(signature.len(), out);
+        }
+    }
+
+    /// The part of this number, if it waits.
+    fn waits(&mut self, part: usize) -> Option<&mut Waiting> {
+        let at = self.waiting.binary_search_by_key(&part, |waiting| waiting.part).ok()?;
+        self.waiting.get_mut(at)
+    }
+
+    /// So many more bytes wait. Too many end the stream: they would be one client's hold on everybody's memory.
+    fn hold(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        self.held += bytes;
+        if self.held > MAX_WAITING && !self.over {
+            self.waiting.clear();
+            self.fail(&Fault::new(FaultKind::BadGateway, "Parts of the answer interleave too widely."), out);
         }
     }
 
@@ -170,9 +199,11 @@ impl Encoder {
                     citation::write(o, "citation", cited);
                 });
             }
-        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
-            self.held += 256;
+        } else if let Some(waiting) = self.waits(part) {
+            let held = OVERHEAD + citation::size(cited);
+            waiting.held += held;
             waiting.citations.push(cited.clone());
+            self.hold(held, out);
         }
     }
 
@@ -187,7 +218,7 @@ impl Encoder {
         if self.open.as_ref().is_some_and(|open| open.part == part) {
             self.close(out);
             self.promote(out);
-        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.part == part) {
+        } else if let Some(waiting) = self.waits(part) {
             waiting.ended = true;
         }
     }
@@ -201,9 +232,12 @@ impl Encoder {
 
     /// Lets waiting parts out, up to the first that is not complete: it goes on live.
     fn promote(&mut self, out: &mut Vec<u8>) {
-        while self.open.is_none() && !self.waiting.is_empty() {
-            let Waiting { part, start, text, signature, citations, ended } = self.waiting.remove(0);
-            self.held = self.held.saturating_sub(text.len());
+        while self.open.is_none() {
+            let Some(Waiting { held, part, start, text, signature, citations, ended }) = self.waiting.pop_front()
+            else {
+                return;
+            };
+            self.held = self.held.saturating_sub(held);
             self.start_part(part, &start, out);
             if !text.is_empty() {
                 self.piece(part, &text, out);

@@ -3,13 +3,13 @@
 use serde_json::value::RawValue;
 
 use super::NAME;
-use crate::format::Malformed;
+use crate::format::{Malformed, bounds};
 use crate::ir::{Extra, Request, Tool, ToolChoice, WebSearch};
 use crate::json::Object;
 
 /// `tools` and `tool_choice`.
 pub(super) fn decode(o: &mut Object<'_>, request: &mut Request, nested: &mut Extra) -> Result<(), Malformed> {
-    if let Some(items) = o.array("tools")? {
+    if let Some(items) = o.list("tools", &bounds::TOOLS)? {
         if items.is_empty() {
             o.spell("tools");
         }
@@ -31,7 +31,7 @@ fn tool(raw: &RawValue, path: String) -> Result<Tool, Malformed> {
             return Ok(Tool { extra: o.rest(NAME), ..Tool::default() });
         }
     }
-    let name = o.string("name")?;
+    let name = o.word("name", &bounds::NAME)?;
     Ok(Tool {
         name: o.need("name", name)?,
         description: o.string("description")?,
@@ -65,7 +65,7 @@ fn web_search(raw: &RawValue, mut o: Object<'_>) -> Result<Tool, Malformed> {
 
 fn domains(o: &mut Object<'_>, name: &str) -> Result<Vec<String>, Malformed> {
     let path = o.at(name);
-    let items = o.array(name)?.unwrap_or_default().into_iter();
+    let items = o.list(name, &bounds::DOMAINS)?.unwrap_or_default().into_iter();
     items.map(|item| crate::json::text(item, path.as_str()).map(String::from)).collect()
 }
 
@@ -77,7 +77,7 @@ fn choice(o: &mut Object<'_>, request: &mut Request, nested: &mut Extra) -> Resu
         "any" => ToolChoice::Required,
         "none" => ToolChoice::None,
         "tool" => {
-            let name = choice.string("name")?;
+            let name = choice.word("name", &bounds::NAME)?;
             ToolChoice::Named(choice.need("name", name)?)
         }
         _ => {

@@ -161,11 +161,12 @@ fn write_tool(a: &mut ArrayWriter<'_>, i: usize, tool: &Tool, model: &Model, not
 /// A schema is required here, and it must call itself an object.
 fn input_schema(o: &mut ObjectWriter<'_>, schema: Option<&RawValue>) {
     match schema {
-        Some(schema) if json::members(schema).iter().any(|(name, _)| name == "type") => o.raw("input_schema", schema),
+        Some(schema) if json::member(schema, "type").is_some() => o.raw("input_schema", schema),
         schema => o.object("input_schema", |o| {
             o.str("type", "object");
-            let members = schema.map(json::members).unwrap_or_default();
-            members.iter().for_each(|(name, value)| o.member(name, value));
+            if let Some(schema) = schema {
+                json::each_member(schema, |name, value| o.member(&name, value));
+            }
         }),
     }
 }

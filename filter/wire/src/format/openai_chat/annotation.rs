@@ -46,8 +46,8 @@ fn word(o: &mut Object<'_>, name: &str) -> Option<String> {
 
 /// Perplexity's lists beside the answer. They stay members of their own as well.
 pub(super) fn sources(o: &Object<'_>) -> Vec<Citation> {
-    let list = |name| o.peek(name).and_then(|raw| json::array(raw, name).ok());
-    let Some(items) = list("search_results").or_else(|| list("citations")) else { return Vec::new() };
+    let list = |name| o.peek(name).and_then(|raw| json::first(raw, MAX).ok());
+    let Some((items, _)) = list("search_results").or_else(|| list("citations")) else { return Vec::new() };
     let source = |raw: &RawValue| {
         if let Ok(url) = json::text(raw, "citations") {
             return Some(Citation { url: Some(url.into_owned()), ..Citation::default() });
@@ -56,7 +56,7 @@ pub(super) fn sources(o: &Object<'_>) -> Vec<Citation> {
         let url = Some(word(&mut o, "url")?);
         Some(Citation { url, title: word(&mut o, "title"), cited_text: word(&mut o, "snippet"), ..Citation::default() })
     };
-    items.into_iter().take(MAX).filter_map(source).collect()
+    items.into_iter().filter_map(source).collect()
 }
 
 /// A citation whose positions count from `start` on instead of from the beginning.
@@ -78,8 +78,8 @@ pub(super) fn attach(parts: &mut [Part], citations: Vec<Citation>) {
     }
     for citation in citations {
         let begins = citation.range.map_or(usize::MAX, |(from, _)| from);
-        let of = texts.iter_mut().rev().find(|(start, _)| *start <= begins);
-        if let Some((start, have)) = of {
+        let after = texts.partition_point(|(start, _)| *start <= begins);
+        if let Some((start, have)) = after.checked_sub(1).and_then(|of| texts.get_mut(of)) {
             have.push(from(citation, *start));
         }
     }

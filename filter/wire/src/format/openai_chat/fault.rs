@@ -49,8 +49,9 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
 
 pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
     // Google's endpoint of this format puts its error into a list.
-    let items: Vec<&RawValue> = serde_json::from_slice(body).unwrap_or_default();
-    let parsed = match items.first() {
+    let whole: Option<&RawValue> = serde_json::from_slice(body).ok();
+    let items = whole.and_then(|whole| json::first(whole, 1).ok());
+    let parsed = match items.as_ref().and_then(|(items, _)| items.first()) {
         Some(first) => Object::of(first, ""),
         None => Object::parse(body),
     };
@@ -70,17 +71,18 @@ fn bare(status: u16, o: &mut Object<'_>) -> Fault {
     fault
 }
 
+/// Of a longer list of errors the rest is not looked at.
+const MAX_ERRORS: usize = 16;
+
 /// The first words in what should be a message: some servers list what is wrong with each member.
 fn said(raw: &RawValue, depth: usize) -> Option<String> {
     let inner = depth.checked_sub(1)?;
     match json::kind(raw) {
         "string" => json::text(raw, "").ok().map(String::from).filter(|text| !text.is_empty()),
-        "array" => json::array(raw, "").ok()?.into_iter().find_map(|item| said(item, inner)),
+        "array" => json::first(raw, MAX_ERRORS).ok()?.0.into_iter().find_map(|item| said(item, inner)),
         "object" => {
-            let members = json::members(raw);
             let names = ["message", "msg", "detail", "error"];
-            let found = names.into_iter().filter_map(|name| members.iter().find(|(have, _)| have == name));
-            found.into_iter().find_map(|(_, value)| said(value, inner))
+            names.into_iter().filter_map(|name| json::member(raw, name)).find_map(|value| said(value, inner))
         }
         _ => None,
     }

@@ -6,7 +6,9 @@ use memchr::memmem;
 use serde_json::value::RawValue;
 
 use super::quirk::{Compatible, Memory};
+use crate::format::bounds;
 use crate::ir::Losses;
+use crate::json;
 use crate::scan::{Edit, Inside, Member, Scan};
 
 /// Members of a message that some server minds.
@@ -44,8 +46,10 @@ pub(super) fn mend(dialect: &Compatible, scan: &Scan, body: &[u8], losses: &mut 
         return edits;
     }
     let Ok(text) = std::str::from_utf8(body) else { return edits };
-    let list = serde_json::from_slice::<Vec<&RawValue>>(messages).unwrap_or_default();
-    for (i, raw) in list.into_iter().enumerate().filter(|(_, raw)| minded(raw.get().as_bytes())) {
+    // More messages than any server takes are left to it.
+    let whole: Option<&RawValue> = serde_json::from_slice(messages).ok();
+    let list = whole.and_then(|whole| json::list(whole, &bounds::MESSAGES, String::new).ok());
+    for (i, raw) in list.unwrap_or_default().into_iter().enumerate().filter(|(_, raw)| minded(raw.get().as_bytes())) {
         let start = (raw.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
         if let Some(members) = Inside::find(text, start..start + raw.get().len(), MINDED) {
             message(dialect, text, i, &members, &mut edits, losses);

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::{NAME, reasoning};
-use crate::format::{Malformed, media};
+use crate::format::{Malformed, bounds, media};
 use crate::ir::{Extra, Media, MediaSource, Part, Role, Turn};
 use crate::json::{self, Object};
 
@@ -34,7 +34,8 @@ fn turn(mut o: Object<'_>, number: usize, called: &mut Option<String>) -> Result
             Role::Tool
         }
         other => {
-            let message = format!("found {other:?}, expected system, developer, user, assistant or tool");
+            let message =
+                format!("found {:?}, expected system, developer, user, assistant or tool", bounds::cut(other));
             return Err(Malformed { path: o.at("role"), message });
         }
     };
@@ -48,14 +49,14 @@ fn turn(mut o: Object<'_>, number: usize, called: &mut Option<String>) -> Result
     }
     match role {
         Role::Tool if word == "function" => {
-            let name = o.string("name")?;
+            let name = o.word("name", &bounds::NAME)?;
             let name = o.need("name", name)?;
             o.spell("name");
             let id = called.take().unwrap_or_else(|| format!("call_{name}"));
             parts = vec![Part::ToolResult { id, content: parts, is_error: false, extra: Extra::default() }];
         }
         Role::Tool => {
-            let id = o.string("tool_call_id")?;
+            let id = o.word("tool_call_id", &bounds::ID)?;
             let id = o.need("tool_call_id", id)?;
             parts = vec![Part::ToolResult { id, content: parts, is_error: false, extra: Extra::default() }];
         }
@@ -85,7 +86,7 @@ fn assistant(
         o.spell("refusal");
         parts.extend((!text.is_empty()).then_some(Part::Refusal(text)));
     }
-    let calls = o.array("tool_calls")?.unwrap_or_default();
+    let calls = o.list("tool_calls", &bounds::TOOL_CALLS)?.unwrap_or_default();
     if calls.is_empty() {
         o.spell("tool_calls");
     }
@@ -95,7 +96,7 @@ fn assistant(
     }
     if let Some(mut function) = o.object("function_call")? {
         o.spell("function_call");
-        let name = function.string("name")?;
+        let name = function.word("name", &bounds::NAME)?;
         let name = function.need("name", name)?;
         let arguments = arguments(&mut function)?;
         let id = format!("call_{number}");
@@ -110,7 +111,7 @@ fn assistant(
 }
 
 pub(super) fn tool_call(mut o: Object<'_>) -> Result<Part, Malformed> {
-    let id = o.string("id")?.unwrap_or_default();
+    let id = o.word("id", &bounds::ID)?.unwrap_or_default();
     let kind = o.string("type")?;
     // A number from a stream, without meaning in a whole message.
     o.spell("index");
@@ -118,7 +119,8 @@ pub(super) fn tool_call(mut o: Object<'_>) -> Result<Part, Malformed> {
         // Free text instead of JSON: wrapped, so that call and result stay a pair in formats that know only JSON.
         let custom = o.object("custom")?;
         let mut custom = o.need("custom", custom)?;
-        let (name, input) = (custom.string("name")?.unwrap_or_default(), custom.string("input")?.unwrap_or_default());
+        let (name, input) =
+            (custom.word("name", &bounds::NAME)?.unwrap_or_default(), custom.string("input")?.unwrap_or_default());
         o.put_back("type");
         o.put_back("custom");
         let arguments = format!(r#"{{"input":{}}}"#, crate::scan::quoted(&input));
@@ -126,7 +128,7 @@ pub(super) fn tool_call(mut o: Object<'_>) -> Result<Part, Malformed> {
     }
     let function = o.object("function")?;
     let mut function = o.need("function", function)?;
-    let name = function.string("name")?;
+    let name = function.word("name", &bounds::NAME)?;
     let name = function.need("name", name)?;
     let arguments = arguments(&mut function)?;
     let mut extra = o.rest(NAME);

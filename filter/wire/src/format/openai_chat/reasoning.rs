@@ -6,7 +6,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::format::Malformed;
+use crate::format::{Malformed, bounds};
 use crate::ir::Part;
 use crate::json::{ArrayWriter, Object, ObjectWriter};
 
@@ -42,7 +42,7 @@ impl Said {
         // One that is empty says nothing against the other.
         let plain = [content, plain].into_iter().flatten().find(|text| !text.is_empty());
         let mut said = Self { plain, ..Self::default() };
-        for raw in o.array(DETAILS)?.unwrap_or_default() {
+        for raw in o.list(DETAILS, &bounds::PARTS)?.unwrap_or_default() {
             match detail(raw) {
                 Some(detail) => said.details.push(detail),
                 None => said.unknown = true,

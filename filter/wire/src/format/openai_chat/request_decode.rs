@@ -3,7 +3,7 @@
 //! Does not: check what only the provider can know (models, ranges, which tools exist).
 
 use super::{NAME, message_decode, tool_decode};
-use crate::format::{Malformed, take_fallbacks};
+use crate::format::{Malformed, bounds, take_fallbacks};
 use crate::ir::{Extra, Output, Reasoning, Request, Sampling, ServiceTier};
 use crate::json::{self, Object};
 
@@ -21,7 +21,7 @@ const DEFAULTS: [(&str, &str); 7] = [
 pub(super) fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let mut o = Object::parse(body)?;
     let model = o.string("model")?;
-    let messages = o.array("messages")?;
+    let messages = o.list("messages", &bounds::MESSAGES)?;
     let (output, output_rest) = output(&mut o)?;
     let mut request = Request {
         model: o.need("model", model)?,
@@ -94,7 +94,7 @@ fn stop(o: &mut Object<'_>) -> Result<Vec<String>, Malformed> {
         o.spell("stop");
         return Ok(vec![json::text(raw, path)?.into_owned()]);
     }
-    let items = json::array(raw, path.as_str())?;
+    let items = json::list(raw, &bounds::STOPS, || path.clone())?;
     if items.is_empty() {
         o.spell("stop");
     }

@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{NAME, annotation, fault, message_decode, message_encode, reasoning, usage};
-use crate::format::{Malformed, NoAnswer, StreamContext};
+use crate::format::{Malformed, NoAnswer, StreamContext, bounds};
 use crate::ir::{Citation, Extra, Part, Response, StopReason, Usage};
 use crate::json::{self, Object, ObjectWriter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
     let mut o = Object::parse(body)?;
     o.raw("object")?;
-    let choices = o.array("choices")?;
+    let choices = o.list("choices", &bounds::CHOICES)?;
     let mut choice = first(&o.need("choices", choices)?)?;
     let message = choice.object("message")?;
     let mut message = choice.need("message", message)?;
@@ -72,13 +72,14 @@ fn parts(message: &mut Object<'_>, id: &str, sources: Vec<Citation>) -> Result<V
             },
         ));
     }
-    let citations = message.array("annotations").ok().flatten().map(annotation::read).unwrap_or_default();
+    let citations =
+        message.list("annotations", &bounds::PARTS).ok().flatten().map(annotation::read).unwrap_or_default();
     annotation::attach(&mut parts, if citations.is_empty() { sources } else { citations });
     if let Some(text) = message.string("refusal")?.filter(|text| !text.is_empty()) {
         parts.push(Part::Refusal(text));
     }
     let path = message.at("tool_calls");
-    for (i, raw) in message.array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
+    for (i, raw) in message.list("tool_calls", &bounds::TOOL_CALLS)?.unwrap_or_default().into_iter().enumerate() {
         let mut call = message_decode::tool_call(Object::of(raw, format!("{path}[{i}]"))?)?;
         if let Part::ToolCall { id: own, .. } = &mut call {
             *own = call_id(std::mem::take(own), id, i);
@@ -120,7 +121,9 @@ pub(super) fn pieces(raw: &RawValue, path: String) -> Result<Vec<Piece>, Malform
                 match o.str("type")?.as_deref() {
                     Some("text") => pieces.push(Piece::Text(o.string("text")?.unwrap_or_default())),
                     Some("thinking") => {
-                        for (k, inner) in o.array("thinking")?.unwrap_or_default().into_iter().enumerate() {
+                        for (k, inner) in
+                            o.list("thinking", &bounds::PARTS)?.unwrap_or_default().into_iter().enumerate()
+                        {
                             let mut inner = Object::of(inner, format!("{path}[{i}].thinking[{k}]"))?;
                             pieces.push(Piece::Reasoning(inner.string("text")?.unwrap_or_default()));
                         }

@@ -12,7 +12,7 @@ use super::arguments::Arguments;
 use super::reasoning::{Detail, Said};
 use super::response::{self, Piece};
 use super::{annotation, fault, message_decode, usage};
-use crate::format::{Malformed, StreamDecode, fault as faults};
+use crate::format::{Malformed, StreamDecode, bounds, fault as faults};
 use crate::framing::{Frame, sse};
 use crate::ir::{Citation, Event, PartStart};
 use crate::json::Object;
@@ -127,7 +127,7 @@ impl Decoder {
             self.over = true;
             return Ok(());
         }
-        let choices = o.array("choices")?.unwrap_or_default();
+        let choices = o.list("choices", &bounds::CHOICES)?.unwrap_or_default();
         // Azure opens with a chunk that has neither, nor an id.
         if self.id.is_none() && !(choices.is_empty() && counts.is_empty()) {
             let id = o.string("id")?.unwrap_or_default();
@@ -165,10 +165,10 @@ impl Decoder {
             if let Some(text) = delta.string("refusal")? {
                 self.text(Kind::Refusal, text, out);
             }
-            let annotations = delta.array("annotations").ok().flatten();
+            let annotations = delta.list("annotations", &bounds::PARTS).ok().flatten();
             self.cite(annotations.map(annotation::read).unwrap_or_default(), out);
             let path = delta.at("tool_calls");
-            for (i, raw) in delta.array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
+            for (i, raw) in delta.list("tool_calls", &bounds::TOOL_CALLS)?.unwrap_or_default().into_iter().enumerate() {
                 self.call(Object::of(raw, format!("{path}[{i}]"))?, out)?;
             }
             if let Some(mut function) = delta.object("function_call")? {

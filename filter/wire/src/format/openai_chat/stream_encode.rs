@@ -13,7 +13,7 @@ pub(super) struct Encoder {
     id: String,
     created: u64,
     begun: bool,
-    /// What each part is, by its number here; parts of other formats are numbered without gaps, so this stays short.
+    /// What each part is that has not ended.
     parts: Vec<(usize, Kind)>,
     calls: u64,
     /// Calls whose arguments nobody has sent a piece of.
@@ -182,12 +182,13 @@ impl Encoder {
     }
 
     fn end(&mut self, index: usize, out: &mut Vec<u8>) {
-        let start = match self.kind(index) {
-            Some(Kind::Text(start)) => start,
+        let kind = self.kind(index);
+        if matches!(kind, Some(Kind::Call(number)) if self.silent.contains(&number)) {
             // Clients parse the arguments, and no piece at all is no JSON.
-            Some(Kind::Call(number)) if self.silent.contains(&number) => return self.delta(index, "{}", out),
-            Some(Kind::Call(_) | Kind::Reasoning(_) | Kind::Refusal) | None => return,
-        };
+            self.delta(index, "{}", out);
+        }
+        self.parts.retain(|(part, _)| *part != index);
+        let Some(Kind::Text(start)) = kind else { return };
         let (cited, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.cited).into_iter().partition(|(part, _)| *part == index);
         self.cited = others;

@@ -9,70 +9,30 @@
 
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::format::schema::{self, Keyword, Subset};
 
-/// The documentation allows ten levels of objects; lists and alternatives are counted as well here, which keeps on the
-/// safe side and bounds the recursion.
-const MAX_DEPTH: usize = 10;
+/// The documentation allows ten levels of objects and 5,000 properties. Lists, alternatives, definitions and references
+/// are counted as well here, which keeps on the safe side.
+static SUBSET: Subset = Subset { keyword, depth: 10, properties: 5000, references: 5000, all_required: true };
 
-/// Properties in one schema.
-const MAX_PROPERTIES: usize = 5000;
+fn keyword(name: &str, _root: bool) -> Option<Keyword> {
+    Some(match name {
+        "$ref" | "$schema" | "const" | "description" | "enum" | "exclusiveMaximum" | "exclusiveMinimum" | "format"
+        | "maxItems" | "maximum" | "minItems" | "minimum" | "multipleOf" | "pattern" | "title" => Keyword::Any,
+        "additionalProperties" => Keyword::Others,
+        "type" => Keyword::Type,
+        "required" => Keyword::Required,
+        "properties" => Keyword::Properties,
+        "$defs" | "definitions" => Keyword::Definitions,
+        "items" => Keyword::Schema,
+        "anyOf" => Keyword::Schemas,
+        _ => return None,
+    })
+}
 
 /// The schema may go out with `strict`.
 pub(super) fn fits(schema: &RawValue) -> bool {
-    let root = json::members(schema);
-    let object = root.iter().any(|(name, value)| name == "type" && value.get() == "\"object\"");
-    let alternatives = root.iter().any(|(name, _)| name == "anyOf");
-    object && !alternatives && node(schema, 0, &mut 0)
-}
-
-fn node(schema: &RawValue, depth: usize, properties: &mut usize) -> bool {
-    if depth > MAX_DEPTH || json::kind(schema) != "object" {
-        return false;
-    }
-    let members = json::members(schema);
-    let get = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
-    let inside = members.iter().all(|(name, value)| match name.as_ref() {
-        "$ref"
-        | "$schema"
-        | "additionalProperties"
-        | "const"
-        | "description"
-        | "enum"
-        | "exclusiveMaximum"
-        | "exclusiveMinimum"
-        | "format"
-        | "maxItems"
-        | "maximum"
-        | "minItems"
-        | "minimum"
-        | "multipleOf"
-        | "pattern"
-        | "required"
-        | "title"
-        | "type" => true,
-        "properties" | "$defs" | "definitions" => {
-            let inner = json::members(value);
-            *properties = properties.saturating_add(inner.len());
-            *properties <= MAX_PROPERTIES && inner.iter().all(|(_, value)| node(value, depth + 1, properties))
-        }
-        "items" => node(value, depth + 1, properties),
-        "anyOf" => {
-            let of = json::array(value, "").unwrap_or_default();
-            !of.is_empty() && of.into_iter().all(|value| node(value, depth + 1, properties))
-        }
-        _ => false,
-    });
-    let object = get("properties").is_some() || get("type").is_some_and(|kind| kind.get().contains("\"object\""));
-    inside && (!object || closed(get("properties"), get("required"), get("additionalProperties")))
-}
-
-/// Every property is required, and there are no others.
-fn closed(properties: Option<&RawValue>, required: Option<&RawValue>, others: Option<&RawValue>) -> bool {
-    let required = required.and_then(|raw| json::array(raw, "").ok()).unwrap_or_default();
-    let required: Vec<_> = required.into_iter().filter_map(|raw| json::text(raw, "").ok()).collect();
-    let all = properties.map(json::members).unwrap_or_default();
-    others.is_some_and(|raw| raw.get() == "false") && all.iter().all(|(name, _)| required.contains(name))
+    schema::fits(schema, &SUBSET).is_some_and(|root| root.object && !root.alternatives)
 }
 
 #[cfg(test)]

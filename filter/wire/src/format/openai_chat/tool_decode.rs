@@ -3,7 +3,7 @@
 //! The web search is a member of its own in this format and a tool in the IR; it comes after the others.
 
 use super::NAME;
-use crate::format::Malformed;
+use crate::format::{Malformed, bounds};
 use crate::ir::{Extra, Tool, ToolChoice, WebSearch};
 use crate::json::{self, Object};
 
@@ -29,7 +29,7 @@ pub(super) fn choice(o: &mut Object<'_>) -> Result<Option<ToolChoice>, Malformed
                 Some("function") => {
                     let function = choice.object("function")?;
                     let mut function = choice.need("function", function)?;
-                    let name = function.string("name")?;
+                    let name = function.word("name", &bounds::NAME)?;
                     return Ok(Some(ToolChoice::Named(function.need("name", name)?)));
                 }
                 // Which tools are allowed cannot be said elsewhere; whether one must be called can.
@@ -62,7 +62,7 @@ fn legacy_choice(o: &mut Object<'_>) -> Result<Option<ToolChoice>, Malformed> {
         }
         Err(_) => {
             let mut choice = Object::of(raw, path)?;
-            let name = choice.string("name")?;
+            let name = choice.word("name", &bounds::NAME)?;
             ToolChoice::Named(choice.need("name", name)?)
         }
     };
@@ -71,7 +71,7 @@ fn legacy_choice(o: &mut Object<'_>) -> Result<Option<ToolChoice>, Malformed> {
 }
 
 pub(super) fn tools(o: &mut Object<'_>) -> Result<Vec<Tool>, Malformed> {
-    let items = o.array("tools")?;
+    let items = o.list("tools", &bounds::TOOLS)?;
     if items.as_ref().is_some_and(Vec::is_empty) {
         o.spell("tools");
     }
@@ -79,7 +79,7 @@ pub(super) fn tools(o: &mut Object<'_>) -> Result<Vec<Tool>, Malformed> {
     let items = items.unwrap_or_default().into_iter().enumerate();
     let mut tools: Vec<Tool> =
         items.map(|(i, item)| tool(Object::of(item, format!("tools[{i}]"))?)).collect::<Result<_, _>>()?;
-    if legacy && let Some(items) = o.array("functions")? {
+    if legacy && let Some(items) = o.list("functions", &bounds::TOOLS)? {
         for (i, item) in items.into_iter().enumerate() {
             tools.push(function(Object::of(item, format!("functions[{i}]"))?)?.0);
         }
@@ -114,7 +114,7 @@ fn tool(mut o: Object<'_>) -> Result<Tool, Malformed> {
 }
 
 fn function(mut o: Object<'_>) -> Result<(Tool, Extra), Malformed> {
-    let name = o.string("name")?;
+    let name = o.word("name", &bounds::NAME)?;
     let tool = Tool {
         name: o.need("name", name)?,
         description: o.string("description")?,

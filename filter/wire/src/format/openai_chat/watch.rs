@@ -1,7 +1,7 @@
 //! Reads along a stream of chunks that is passed through.
 
 use super::{cut, stream_decode, usage};
-use crate::format::StreamWatch;
+use crate::format::{StreamWatch, bounds};
 use crate::framing::{Frame, sse};
 use crate::ir::{Event, Usage};
 use crate::json::find::Name;
@@ -75,7 +75,7 @@ impl Watch {
             return Some(false);
         }
         let mut o = Object::parse(data).ok()?;
-        let choices = o.array("choices").ok().flatten();
+        let choices = o.list("choices", &bounds::CHOICES).ok().flatten();
         let reported = o.raw("usage").ok().flatten();
         let groq = o.object("x_groq").ok().flatten().and_then(|mut inner| inner.raw("usage").ok().flatten());
         if let Some(raw) = reported.or(groq) {
@@ -83,8 +83,8 @@ impl Watch {
         }
         let alone = reported.is_some() && choices.as_ref().is_some_and(Vec::is_empty);
         for raw in choices.unwrap_or_default() {
-            let word = json::members(raw).into_iter().find(|(name, _)| name == "finish_reason");
-            self.finished |= word.is_some_and(|(_, word)| json::kind(word) == "string" && word.get() != "\"\"");
+            let word = json::member(raw, "finish_reason");
+            self.finished |= word.is_some_and(|word| json::kind(word) == "string" && word.get() != "\"\"");
         }
         Some(alone)
     }
