@@ -15,7 +15,7 @@ for target in $(cargo fuzz list); do
     seeds=(../corpus)
     if [ -d "seeds/$target" ]; then seeds+=("seeds/$target"); fi
     cargo fuzz run "$target" "$found" "${seeds[@]}" -- \
-        -max_total_time="$seconds" -rss_limit_mb=2048 -print_final_stats=1
+        -max_total_time="$seconds" -rss_limit_mb=2048 -malloc_limit_mb=256 -timeout=10 -print_final_stats=1
 done
 printf 'fuzz: guest\n'
 cd ../..

@@ -11,6 +11,7 @@ mod fuzz;
 mod gateway;
 mod host;
 mod hostile;
+mod linear;
 mod mesh;
 mod purses;
 mod pushes;

@@ -10,7 +10,6 @@ use engine::exchange::{Answer, Body, Exchange, Headers, intake};
 use engine::route::{Hop, Plan};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use wire::json::Object;
 use wire::scan::scan;
 
 /// What a provider answers: an index into the statuses, streamed or not, a header's value, pieces, an end.
@@ -33,6 +32,12 @@ thread_local! {
 
 fn value<'h>(headers: &'h Headers, name: &str) -> Option<&'h [u8]> {
     headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+}
+
+/// One JSON object, of any number of members: [`wire::json::Object`] bounds them.
+fn is_object(body: &[u8]) -> bool {
+    let raw = serde_json::from_slice::<&serde_json::value::RawValue>(body);
+    raw.is_ok_and(|raw| wire::json::kind(raw) == "object")
 }
 
 fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
@@ -65,7 +70,7 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
         };
         sent += 1;
         let told = outgoing.body.as_deref().unwrap_or(&body);
-        assert!(Object::parse(told).is_ok(), "{}", String::from_utf8_lossy(told));
+        assert!(is_object(told), "{}", String::from_utf8_lossy(told));
         assert_eq!(value(&outgoing.headers, "content-length"), Some(told.len().to_string().as_bytes()));
         let kind: &[u8] = if *stream { b"text/event-stream" } else { b"application/json" };
         let answer = [
@@ -101,7 +106,7 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
                 }
                 Body::Whole(head, told) => {
                     if let Some(length) = value(&head, "content-length") {
-                        assert!(Object::parse(&told).is_ok(), "{}", String::from_utf8_lossy(&told));
+                        assert!(is_object(&told), "{}", String::from_utf8_lossy(&told));
                         assert_eq!(length, told.len().to_string().as_bytes());
                     }
                 }

@@ -5,8 +5,13 @@
 use libfuzzer_sys::fuzz_target;
 use wire::format::INBOUND;
 use wire::ir::Losses;
-use wire::json::Object;
 use wire::provider;
+
+/// One JSON object, of any number of members: [`wire::json::Object`] bounds them.
+fn is_object(body: &[u8]) -> bool {
+    let raw = serde_json::from_slice::<&serde_json::value::RawValue>(body);
+    raw.is_ok_and(|raw| wire::json::kind(raw) == "object")
+}
 
 fuzz_target!(|body: &[u8]| {
     for inbound in INBOUND {
@@ -15,7 +20,7 @@ fuzz_target!(|body: &[u8]| {
             let Some(row) = provider::find(name) else { continue };
             let mut losses = Losses::default();
             let encoded = row.format.encode_request(&request, "model", &mut losses);
-            assert!(Object::parse(&encoded).is_ok(), "{name}: {}", String::from_utf8_lossy(&encoded));
+            assert!(is_object(&encoded), "{name}: {}", String::from_utf8_lossy(&encoded));
             assert!(losses.dropped.len() <= Losses::MAX);
         }
     }

@@ -4,8 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::format::{INBOUND, StreamContext};
-use wire::json::Object;
 use wire::provider;
+
+/// One JSON object, of any number of members: [`wire::json::Object`] bounds them.
+fn is_object(body: &[u8]) -> bool {
+    let raw = serde_json::from_slice::<&serde_json::value::RawValue>(body);
+    raw.is_ok_and(|raw| wire::json::kind(raw) == "object")
+}
 
 fuzz_target!(|input: (u16, Vec<u8>)| {
     let (status, body) = input;
@@ -18,9 +23,9 @@ fuzz_target!(|input: (u16, Vec<u8>)| {
             assert!(row.format.glance(&body).is_ok_and(|usage| usage == response.usage));
         }
         for inbound in INBOUND {
-            assert!(Object::parse(&inbound.encode_fault(&fault)).is_ok());
+            assert!(is_object(&inbound.encode_fault(&fault)));
             if let Ok(response) = &response {
-                assert!(Object::parse(&inbound.encode_response(response, &StreamContext::default())).is_ok());
+                assert!(is_object(&inbound.encode_response(response, &StreamContext::default())));
             }
         }
     }

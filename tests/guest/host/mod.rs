@@ -56,6 +56,10 @@ pub struct Vm {
     instance: Instance,
     next_context: u32,
     next_stream: u32,
+    /// Instructions that all callbacks have taken.
+    pub spent: u64,
+    /// Instructions that one callback may take.
+    pub limit: u64,
 }
 
 impl Vm {
@@ -68,7 +72,7 @@ impl Vm {
         let Some(memory) = instance.get_memory(&mut store, "memory") else { bail!("no memory") };
         let malloc = instance.get_typed_func(&mut store, "malloc")?;
         store.data_mut().guest = Some((memory, malloc));
-        let mut vm = Self { store, instance, next_context: 1, next_stream: 1 };
+        let mut vm = Self { store, instance, next_context: 1, next_stream: 1, spent: 0, limit: FUEL };
         vm.call::<(), ()>(0, "_initialize", ())?;
         vm.world().restricted = false;
         Ok(vm)
@@ -94,9 +98,11 @@ impl Vm {
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, context: u32, name: &'static str, params: P) -> Result<R> {
         let world = self.store.data_mut();
         (world.current, world.effective, world.callback) = (context, 0, (name, 0));
-        self.store.set_fuel(FUEL)?;
+        self.store.set_fuel(self.limit)?;
         let function = self.instance.get_typed_func::<P, R>(&mut self.store, name)?;
-        function.call(&mut self.store, params).map_err(|error| {
+        let answer = function.call(&mut self.store, params);
+        self.spent += self.limit - self.store.get_fuel()?;
+        answer.map_err(|error| {
             let last = self.store.data().logs.last().cloned();
             error.context(format!("{name} trapped; last log line: {last:?}"))
         })

@@ -18,16 +18,23 @@ use crate::json::{self, TextSeed};
 /// What a keyword of a schema holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Keyword {
-    /// Anything; it is not looked at.
-    Any,
     /// A schema.
     Schema,
     /// A list of schemas, at least one.
     Schemas,
     /// The schemas of properties by their names.
     Properties,
-    /// Schemas by names that a [`Keyword::Reference`] may use.
+    /// Schemas by names that a [`Plain::Reference`] may use.
     Definitions,
+    /// No schema.
+    Plain(Plain),
+}
+
+/// What a keyword holds that holds no schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plain {
+    /// Anything; it is not looked at.
+    Any,
     /// The type, or a list of types.
     Type,
     /// The names of properties that must be there.
@@ -136,24 +143,30 @@ impl<'de> Visitor<'de> for Node<'_> {
                     properties.extend(map.next_value_seed(Named(node, false))?);
                 }
                 Keyword::Definitions => drop(map.next_value_seed(Named(node, true))?),
-                other => {
+                Keyword::Plain(plain) => {
                     let value = map.next_value::<&'de RawValue>()?;
-                    match other {
-                        Keyword::Type => {
+                    let all = walk.subset.all_required;
+                    let fits = match plain {
+                        Plain::Any => true,
+                        Plain::Type => {
                             root.object = value.get() == "\"object\"";
-                            let among = walk.subset.all_required && value.get().contains("\"object\"");
-                            object |= root.object || among;
+                            object |= root.object || all && value.get().contains("\"object\"");
+                            true
                         }
-                        Keyword::Required if walk.subset.all_required => match names(value, walk.subset.properties) {
-                            Some(names) => required = names,
-                            None => return unfit(),
-                        },
-                        Keyword::Closed if value.get() != "false" => return unfit(),
-                        Keyword::Others | Keyword::Closed => closed = value.get() == "false",
-                        Keyword::Reference if !refer(walk, definition, value) => return unfit(),
-                        Keyword::OneOf(texts) if !texts.contains(&value.get()) => return unfit(),
-                        Keyword::Word(words) if !is_one_of(value, words) => return unfit(),
-                        _ => {}
+                        Plain::Required => {
+                            let names = if all { names(value, walk.subset.properties) } else { Some(Vec::new()) };
+                            names.map(|names| required = names).is_some()
+                        }
+                        Plain::Others | Plain::Closed => {
+                            closed = value.get() == "false";
+                            closed || matches!(plain, Plain::Others)
+                        }
+                        Plain::Reference => refer(walk, definition, value),
+                        Plain::OneOf(texts) => texts.contains(&value.get()),
+                        Plain::Word(words) => json::text(value, "").is_ok_and(|text| words.contains(&text.as_ref())),
+                    };
+                    if !fits {
+                        return unfit();
                     }
                 }
             }
@@ -237,10 +250,6 @@ fn refer(walk: &mut Walk, definition: Option<&str>, value: &RawValue) -> bool {
     walk.uses.extend(definition.map(|definition| (definition.to_owned(), target.to_owned())));
     walk.references += 1;
     walk.references <= walk.subset.references
-}
-
-fn is_one_of(value: &RawValue, words: &[&str]) -> bool {
-    json::text(value, "").is_ok_and(|text| words.contains(&text.as_ref()))
 }
 
 /// The names in a list; `None` if it is no list, or longer than that.

@@ -7,7 +7,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::format::schema::{self, Keyword, Subset};
+use crate::format::schema::{self, Keyword, Plain, Subset};
 
 const FORMATS: &[&str] = &["date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"];
 
@@ -21,12 +21,12 @@ fn keyword(name: &str, root: bool) -> Option<Keyword> {
         "items" => Keyword::Schema,
         "anyOf" | "allOf" => Keyword::Schemas,
         "$defs" | "definitions" if root => Keyword::Definitions,
-        "$ref" => Keyword::Reference,
-        "additionalProperties" => Keyword::Closed,
-        "minItems" => Keyword::OneOf(&["0", "1"]),
-        "format" => Keyword::Word(FORMATS),
-        "type" => Keyword::Type,
-        "enum" | "const" | "required" | "title" | "description" | "default" | "$schema" => Keyword::Any,
+        "$ref" => Keyword::Plain(Plain::Reference),
+        "additionalProperties" => Keyword::Plain(Plain::Closed),
+        "minItems" => Keyword::Plain(Plain::OneOf(&["0", "1"])),
+        "format" => Keyword::Plain(Plain::Word(FORMATS)),
+        "type" => Keyword::Plain(Plain::Type),
+        "enum" | "const" | "required" | "title" | "description" | "default" | "$schema" => Keyword::Plain(Plain::Any),
         _ => return None,
     })
 }

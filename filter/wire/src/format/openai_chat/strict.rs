@@ -9,7 +9,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::format::schema::{self, Keyword, Subset};
+use crate::format::schema::{self, Keyword, Plain, Subset};
 
 /// The documentation allows ten levels of objects and 5,000 properties. Lists, alternatives, definitions and references
 /// are counted as well here, which keeps on the safe side.
@@ -18,10 +18,12 @@ static SUBSET: Subset = Subset { keyword, depth: 10, properties: 5000, reference
 fn keyword(name: &str, _root: bool) -> Option<Keyword> {
     Some(match name {
         "$ref" | "$schema" | "const" | "description" | "enum" | "exclusiveMaximum" | "exclusiveMinimum" | "format"
-        | "maxItems" | "maximum" | "minItems" | "minimum" | "multipleOf" | "pattern" | "title" => Keyword::Any,
-        "additionalProperties" => Keyword::Others,
-        "type" => Keyword::Type,
-        "required" => Keyword::Required,
+        | "maxItems" | "maximum" | "minItems" | "minimum" | "multipleOf" | "pattern" | "title" => {
+            Keyword::Plain(Plain::Any)
+        }
+        "additionalProperties" => Keyword::Plain(Plain::Others),
+        "type" => Keyword::Plain(Plain::Type),
+        "required" => Keyword::Plain(Plain::Required),
         "properties" => Keyword::Properties,
         "$defs" | "definitions" => Keyword::Definitions,
         "items" => Keyword::Schema,
