@@ -14,6 +14,7 @@ mod purses;
 mod request;
 mod root;
 mod settlement;
+mod uploads;
 mod vm;
 mod wake;
 mod watch;

@@ -23,6 +23,10 @@ impl Plan {
         Self { request: Rc::new(RefCell::new(Request::new(context))), rewrite: None }
     }
 
+    fn context(&self) -> u32 {
+        self.request.try_borrow().map_or(0, |request| request.context)
+    }
+
     fn running(&self) -> Option<(u64, Rc<RefCell<Exchange>>)> {
         match &self.request.try_borrow().ok()?.state {
             State::Running(number, exchange) => Some((*number, Rc::clone(exchange))),
@@ -140,20 +144,24 @@ fn torn() -> bool {
 
 impl Context for Plan {
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
-        let context = self.request.try_borrow().map_or(0, |request| request.context);
-        calls::answered(context, token, status, size);
+        calls::answered(self.context(), token, status, size);
     }
 }
 
 impl HttpContext for Plan {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        if let Ok(mut request) = self.request.try_borrow_mut() {
-            request.head(&self.request, end);
+        if let Ok(mut request) = self.request.try_borrow_mut()
+            && matches!(request.head(&self.request, end), Planned::NotYet)
+            && !end
+        {
+            vm::with(|vm| vm.uploads.begin(request.context, &self.request, request.arrived));
         }
         Action::Pause
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        let context = self.context();
+        vm::with(|vm| if end { vm.uploads.done(context, size) } else { vm.uploads.grown(context, size) });
         let large = self.request.try_borrow_mut().is_ok_and(|mut request| request.too_large(size));
         if end && !large { self.whole_request(size) } else { Action::Pause }
     }
@@ -163,6 +171,8 @@ impl HttpContext for Plan {
         if host::set_headers(Map::RequestTrailers, &Vec::new()).is_err() {
             log::warn!("request trailers could not be removed");
         }
+        let context = self.context();
+        vm::with(|vm| vm.uploads.done(context, host::ALL));
         self.whole_request(host::ALL)
     }
 
@@ -232,6 +242,7 @@ impl HttpContext for Plan {
                 });
             }
         }
+        vm::with(|vm| vm.uploads.forget(context));
         admission::forget(&self.request, context);
         purses::forget(&self.request, context);
     }

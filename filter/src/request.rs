@@ -49,7 +49,7 @@ pub(crate) struct Request {
     stage: Option<Stage>,
     /// What is reserved for it.
     held: Reservation,
-    arrived: u64,
+    pub(crate) arrived: u64,
     /// When all of it was here.
     whole: u64,
     /// Envoy's id of it.

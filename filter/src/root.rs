@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{admission, calls, purses, settlement, vm, wake, watch};
+use crate::{admission, calls, purses, settlement, uploads, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -123,6 +123,7 @@ impl RootContext for Root {
             wake::go_on(self.id, now);
             purses::flush(self.id, now);
             watch::tick(self.id);
+            uploads::tick(self.id, snapshot.bounds, now);
             settlement::tick();
             vm::with(|vm| vm.metrics.flush());
         }

@@ -21,6 +21,7 @@ use crate::host;
 use crate::metrics::Metrics;
 use crate::purses::Purses;
 use crate::settlement::Settlements;
+use crate::uploads::Uploads;
 use crate::wake::Ready;
 use crate::watch::Watch;
 
@@ -39,6 +40,7 @@ pub(crate) struct Vm {
     pub(crate) calls: Calls,
     pub(crate) admissions: Admissions,
     pub(crate) purses: Purses,
+    pub(crate) uploads: Uploads,
     /// Requests that have what they waited for.
     pub(crate) ready: Ready,
     pub(crate) settlements: Settlements,
@@ -64,6 +66,7 @@ impl Vm {
             calls: Calls::new(seed),
             admissions: Admissions::new(seed),
             purses: Purses::new(seed),
+            uploads: Uploads::new(ordinal, seed),
             ready: Ready::new(),
             settlements: Settlements::default(),
             metrics: Metrics::default(),

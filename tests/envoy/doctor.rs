@@ -114,6 +114,12 @@ const BROKEN: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    ("heap", &[("fixed_heap.v3.FixedHeapConfig", "fixed_heap.v3.OtherConfig")]),
+    ("heap-bodies", &[(r#""max_heap_size_bytes":"8589934592""#, r#""max_heap_size_bytes":"1073741824""#)]),
+    ("heap-actions", &[(r#""envoy.overload_actions.stop_accepting_requests""#, r#""other""#)]),
+    ("heap-actions", &[("minimum_account_to_track_power_of_two", "other")]),
+    ("connections", &[("DownstreamConnectionsConfig", "OtherConfig")]),
+    ("slow-requests", &[(r#""request_timeout":"300s""#, r#""request_timeout":"0s""#)]),
     ("sidecar", &[(r#""name":"sidecar","type""#, r#""name":"elsewhere","type""#)]),
 ];
 

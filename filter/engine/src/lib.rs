@@ -15,3 +15,4 @@ pub mod identity;
 pub mod keys;
 mod nearest;
 pub mod route;
+pub mod upload;

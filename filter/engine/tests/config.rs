@@ -42,6 +42,8 @@ fn the_smallest_file_has_every_default() {
     assert_eq!((snapshot.retry.per_candidate, snapshot.retry.max), (1, 4));
     assert_eq!(snapshot.retry.backoff, Duration::from_millis(5));
     assert_eq!(snapshot.body_limit, 32 << 20);
+    let bounds = snapshot.bounds;
+    assert_eq!((bounds.heap, bounds.connections, bounds.body_rate), (8 << 30, 50_000, 1 << 10));
     let patience = snapshot.timeouts;
     assert_eq!((patience.connect.as_secs(), patience.first_content.as_secs()), (1, 30));
     assert_eq!((patience.complete.as_secs(), patience.idle.as_secs()), (300, 60));

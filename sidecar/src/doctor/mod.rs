@@ -14,6 +14,7 @@
 mod cluster;
 mod dump;
 mod filter;
+mod overload;
 mod route;
 
 use std::fmt;
@@ -113,6 +114,7 @@ pub fn examine(server: &Value, dump: &Value) -> Vec<Finding> {
         cluster::examine(&dump, plan, &mut found);
     }
     filter::virtual_machine(&dump, &plans, &mut found);
+    overload::examine(&dump, &plans, &mut found);
     found.sort_by_key(|finding| finding.severity);
     found.dedup();
     found

@@ -141,6 +141,8 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             ("cds", &watched(options, "cds.yaml")),
             ("rds", &watched(options, "rds.yaml")),
             ("ecds", &watched(options, "ecds/plan.yaml")),
+            ("connections", &snapshot.bounds.connections.to_string()),
+            ("heap", &snapshot.bounds.heap.to_string()),
             ("stream_idle_timeout", &seconds(all_tries(snapshot))),
             ("breakers", BREAKERS),
             ("sidecar_type", sidecar_type),

@@ -117,6 +117,8 @@ const BEYOND: &[&str] = &[
     "a secret of its own",
     "at least one above 0",
     "less than hold.max",
+    "at least four times limits.body",
+    "memory such as 2GiB or 512MiB, 64MiB to 1TiB",
     "no less than the first rest",
     "at least one of status, code and message",
     "no rest: whoever sends such a request",

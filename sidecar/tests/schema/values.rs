@@ -29,7 +29,7 @@ const TEXTS: &[Row<'_>] = &[
     ),
     (&["/sidecar/store"], &["a.db", "/b"], &[""]),
     (
-        &["/limits/body"],
+        &["/limits/body", "/limits/body_rate"],
         &["1", "065536", "64KiB", "1024MiB", "1GiB"],
         &["", "0", "32MB", "MiB", "2GiB", "1025MiB", "-1"],
     ),
@@ -126,13 +126,14 @@ fn schema_and_loader_agree_about_numbers() {
     let money = ([json!(1), json!(0.000_000_001), json!(1e9)], [json!(0), json!(-1), json!(2e9), json!("1")]);
     let price = ([json!(0), json!(2.5), json!(1e6)], [json!(-1), json!(2e6), json!("1")]);
     let amounts = ([json!(1), json!(1_000_000_000_000_000_u64)], [json!(0), json!(-1), json!(1.5), json!(2e15)]);
-    let rows: [(&str, &[Value], &[Value]); 12] = [
+    let rows: [(&str, &[Value], &[Value]); 13] = [
         ("/customers/acme/limits/0/money", &money.0, &money.1),
         ("/prices/0/input", &price.0, &price.1),
         ("/virtual_keys/0/limits/0/total_tokens", &amounts.0, &amounts.1),
         ("/pools/spare/limits/0/concurrent", &amounts.0, &amounts.1),
         ("/version", &[json!(1)], &[json!(0), json!(2), json!("1"), Value::Null]),
         ("/limits/body", &[json!(1), json!(1 << 30)], &[json!(0), json!((1 << 30) + 1), json!(-1), json!(1.5)]),
+        ("/limits/connections", &[json!(1), json!(1_000_000)], &[json!(0), json!(1_000_001), json!("1")]),
         ("/retry/max", &[json!(1), json!(32)], &[json!(0), json!(33), json!(1.5), json!("1")]),
         ("/retry/per_candidate", &[json!(1), json!(32)], &[json!(0), json!(33)]),
         ("/providers/openai/keys/0/weight", &weights.0, &weights.1),

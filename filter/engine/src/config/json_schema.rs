@@ -22,6 +22,7 @@ const DURATION: &str = "^0*(?:\
     (?:[1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|\
     (?:[1-9]|1[0-9]|2[0-4])h)$";
 const SIZE: &str = "^0*(?:[1-9][0-9]{0,9}|[1-9][0-9]{0,6}KiB|(?:[1-9][0-9]{0,2}|10[01][0-9]|102[0-4])MiB|1GiB)$";
+const MEMORY: &str = "^0*[1-9][0-9]{0,12}(?:[KMGT]iB)?$";
 const SOCKET: &str = r"^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(?:%[0-9]+)?\]):[0-9]+$";
 const ADDRESS: &str =
     r"^(?:unix:[^\x00-\x1f\x7f-\x9f]{1,107}|(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):0*[1-9][0-9]{0,4})$";
@@ -137,6 +138,14 @@ pub(super) fn size(schema: &mut Schema) {
     text(schema, SIZE, "a size such as 32MiB, 64KiB or 65536, at most 1GiB");
     schema.insert("minimum".to_owned(), json!(1));
     schema.insert("maximum".to_owned(), json!(1 << 30));
+}
+
+/// Memory of a whole process; written as bytes it is a number.
+pub(super) fn memory(schema: &mut Schema) {
+    schema.insert("type".to_owned(), json!(["string", "integer"]));
+    text(schema, MEMORY, super::check::MEMORY);
+    schema.insert("minimum".to_owned(), json!(super::text::LEAST_MEMORY));
+    schema.insert("maximum".to_owned(), json!(super::text::MOST_MEMORY));
 }
 
 pub(super) fn socket(schema: &mut Schema) {

@@ -6,6 +6,7 @@
 
 mod failure;
 mod govern;
+mod limits;
 mod virtual_key;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use self::govern::{
     Act, Claim, Customer, FailedTries, From, Global, Governance, Identity, Instead, Limit, Mesh, OnExhausted, Part,
     Pool, Price, Team, Tokenizer, UnknownPrice, WordOr,
 };
+pub use self::limits::Limits;
 pub use self::virtual_key::{Former, KeyCandidate, VirtualKey};
 #[cfg(feature = "schema")]
 use super::json_schema as json;
@@ -87,7 +89,7 @@ pub struct Config {
     pub identities: Part,
     /// How failed tries are repeated.
     pub retry: Retry,
-    /// How large is too large.
+    /// How much is too much.
     pub limits: Limits,
     /// How long is too long.
     pub timeouts: Timeouts,
@@ -236,17 +238,6 @@ pub struct Candidate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
     pub context: Option<u64>,
-}
-
-/// How large is too large.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Largest request body and largest buffered response.
-    #[serde(deserialize_with = "text_or_number")]
-    #[cfg_attr(feature = "schema", schemars(transform = json::size, extend("default" = "32MiB")))]
-    pub body: Option<String>,
 }
 
 /// How long is too long.

@@ -1,10 +1,12 @@
 //! The resolved stage: indices and values instead of names and texts. Shared by `Rc`/`Arc`, never changed.
 
+mod bounds;
 mod governance;
 
 use std::time::Duration;
 use wire::format::Outbound;
 
+pub use self::bounds::Bounds;
 pub use self::governance::{
     Customer, Former, Governance, Governing, Identity, Pool, Price, ProviderLimits, Source, Team, Who,
 };
@@ -33,6 +35,8 @@ pub struct Snapshot {
     pub retry: Retry,
     /// Largest body in bytes.
     pub body_limit: u64,
+    /// What Envoy may take.
+    pub bounds: Bounds,
     /// Patience.
     pub timeouts: Timeouts,
     /// How long streams are held back.

@@ -28,17 +28,32 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=DAY_MS).contains(&ms).then(|| Duration::from_millis(ms))
 }
 
+/// Less is no memory to run Envoy in.
+pub(super) const LEAST_MEMORY: u64 = 64 << 20;
+/// More than any machine has.
+pub(super) const MOST_MEMORY: u64 = 1 << 40;
+
 /// `64KiB`, `32MiB`, plain bytes: more than nothing, at most 1 GiB.
 pub(super) fn size(text: &str) -> Option<u64> {
+    bytes(text).filter(|bytes| (1..=GIB).contains(bytes))
+}
+
+/// The same for memory of a whole process: 64 MiB to 1 TiB.
+pub(super) fn memory(text: &str) -> Option<u64> {
+    bytes(text).filter(|bytes| (LEAST_MEMORY..=MOST_MEMORY).contains(bytes))
+}
+
+fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let factor = match unit {
         "" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => GIB,
+        "TiB" => 1 << 40,
         _ => return None,
     };
-    number.checked_mul(factor).filter(|bytes| (1..=GIB).contains(bytes))
+    number.checked_mul(factor)
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -208,6 +223,15 @@ mod tests {
         assert_eq!(size("32MiB"), Some(33_554_432));
         for bad in ["", "0", "32MB", "MiB", "2GiB", "-1", "18446744073709551615GiB"] {
             assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn memory_is_that_of_a_machine() {
+        assert_eq!(memory("64MiB"), Some(67_108_864));
+        assert_eq!(memory("1TiB"), Some(1 << 40));
+        for bad in ["", "0", "63MiB", "2TiB", "8GB", "18446744073709551615TiB"] {
+            assert_eq!(memory(bad), None, "{bad}");
         }
     }
 

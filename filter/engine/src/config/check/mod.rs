@@ -9,12 +9,13 @@
 mod failure;
 mod govern;
 mod hold;
+mod limits;
 mod model;
 mod provider;
 mod virtual_key;
 
 #[cfg(feature = "schema")]
-pub(super) use self::{model::LABEL, provider::formats};
+pub(super) use self::{limits::MEMORY, model::LABEL, provider::formats};
 
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ pub(super) fn resolve(typed: &Config, faults: &mut Faults) -> Snapshot {
         let path = root.member("providers").member(name).member("hold");
         provider.patience = hold::patience(given.hold.as_ref(), patience, hold.max, &path, faults);
     }
+    let (body_limit, bounds) = limits::resolve(&typed.limits, &root.member("limits"), faults);
     let known = provider::Known { providers: &providers, lanes: &lanes };
     let models = model::resolve(&typed.models, known, &root.member("models"), faults);
     Snapshot {
@@ -60,7 +62,8 @@ pub(super) fn resolve(typed: &Config, faults: &mut Faults) -> Snapshot {
         strict: typed.strict,
         models,
         retry: failure::retry(&typed.retry, &root.member("retry"), faults),
-        body_limit: size(typed.limits.body.as_deref(), 32 << 20, &root.member("limits").member("body"), faults),
+        body_limit,
+        bounds,
         timeouts: timeouts(typed, &root.member("timeouts"), faults),
         hold,
         sidecar: sidecar(typed, &root.member("sidecar"), faults),
