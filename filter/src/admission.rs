@@ -1,7 +1,6 @@
 //! Who may go on: records of keys and identities from this VM, from the other workers, or from the sidecar.
 //!
-//! A record is asked for once: requests that come while the call is under way wait for its answer. The call belongs to the
-//! first of them; if that client leaves, Envoy drops the call and the next tick asks again for the others.
+//! A request whose record must be asked for waits (`pending`).
 //!
 //! Who presents no key may have an identity, which then counts as one; who has neither is nobody, of whom there is a
 //! record only where limits count nobody's requests, too.
@@ -23,14 +22,12 @@ use sidecar_api::v1;
 use sidecar_api::v1::admit_response::Verdict as Said;
 
 use crate::metrics::Counter;
+use crate::patience::Waited;
 use crate::request::{Admission, Request};
-use crate::wake::Cause;
-use crate::{calls, host, vm};
+use crate::{host, pending, vm};
 
 /// Records kept in this VM; when they are that many, all go: the shared table has them still.
 const LOCAL: usize = 4096;
-/// Nanoseconds a lost answer is waited for beyond the call's own deadline, which Envoy enforces.
-const GRACE: u64 = 200_000_000;
 /// Shared data: the newest generation of key records any worker has heard of.
 const GENERATION: &str = "generation";
 
@@ -64,7 +61,7 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    fn digest(&self) -> KeyDigest {
+    pub(crate) fn digest(&self) -> KeyDigest {
         match self {
             Self::Key(digest) => *digest,
             Self::Identity(identity) => identity.digest(),
@@ -72,7 +69,7 @@ impl Who {
         }
     }
 
-    fn question(&self) -> v1::AdmitRequest {
+    pub(crate) fn question(&self) -> v1::AdmitRequest {
         let mut question = v1::AdmitRequest::default();
         match self {
             Self::Key(digest) => question.key_sha256 = digest.to_vec(),
@@ -108,25 +105,15 @@ struct Known {
     generation: u64,
 }
 
-struct Pending {
-    who: Who,
-    waiting: Vec<Rc<RefCell<Request>>>,
-    since: u64,
-    /// The context the call belongs to; `None` if it has left, or nobody has made it yet.
-    owner: Option<u32>,
-}
-
 /// Admission state of one VM.
 pub(crate) struct Admissions {
     known: HashMap<KeyDigest, Known, FixedState>,
-    pending: HashMap<KeyDigest, Pending, FixedState>,
     generation: u64,
 }
 
 impl Admissions {
     pub(crate) fn new(seed: u64) -> Self {
-        let map = || FixedState::with_seed(seed);
-        Self { known: HashMap::with_hasher(map()), pending: HashMap::with_hasher(map()), generation: 0 }
+        Self { known: HashMap::with_hasher(FixedState::with_seed(seed)), generation: 0 }
     }
 
     /// What is older than this is asked for again.
@@ -139,6 +126,11 @@ impl Admissions {
         (known.expires > now && known.generation >= self.generation).then(|| known.verdict.clone())
     }
 
+    /// A record is here whose time is not over, of whatever generation.
+    pub(crate) fn lasts(&self, digest: &KeyDigest, now: u64) -> bool {
+        self.known.get(digest).is_some_and(|known| known.expires > now)
+    }
+
     fn keep(&mut self, digest: KeyDigest, known: Known) {
         if self.known.len() >= LOCAL {
             self.known.clear();
@@ -148,42 +140,32 @@ impl Admissions {
 }
 
 /// What is known of a request, by the first of `askers` that is; `None`: it has been asked for, and `request` will be
-/// woken. `context`: the one whose callback this is, if it is the request's own; else the tick asks.
+/// woken. `context`: the one whose callback this is, if it is the request's own; else the tick asks. `waited`: what the
+/// request has waited so far.
 pub(crate) fn look_up(
     snapshot: &Snapshot,
     askers: &mut VecDeque<Who>,
     request: &Rc<RefCell<Request>>,
     context: Option<u32>,
+    waited: &mut Waited,
 ) -> Option<Admission> {
     let now = host::now();
     while let Some(who) = askers.front() {
         let digest = who.digest();
         let known = vm::with(|vm| vm.admissions.find(&digest, now)).flatten().or_else(|| from_workers(&digest, now));
         let Some(verdict) = known else {
-            let asked = ask_for(snapshot, who, request, context, now);
-            return if asked { None } else { Some(away(snapshot, askers)) };
+            let until = waited.until(&snapshot.sidecar, now);
+            if pending::ask_for(snapshot, who, request, context, (now, until)) {
+                return None;
+            }
+            waited.woken(now);
+            return Some(away(snapshot, askers));
         };
         if let Some(admission) = judge(snapshot, askers, verdict) {
             return Some(admission);
         }
     }
     Some(unknown(snapshot))
-}
-
-/// False if nobody can be asked.
-fn ask_for(snapshot: &Snapshot, who: &Who, request: &Rc<RefCell<Request>>, context: Option<u32>, now: u64) -> bool {
-    let digest = who.digest();
-    let asked = vm::with(|vm| {
-        let new = || Pending { who: who.clone(), waiting: Vec::new(), since: now, owner: context };
-        let pending = vm.admissions.pending.entry(digest).or_insert_with(new);
-        pending.waiting.push(Rc::clone(request));
-        pending.waiting.len() > 1
-    });
-    let sent = asked == Some(true) || context.is_none() || ask(snapshot, who);
-    if !sent {
-        vm::with(|vm| vm.admissions.pending.remove(&digest));
-    }
-    sent
 }
 
 /// What a record means for a request; `None`: it is known by something else, or not at all.
@@ -208,12 +190,13 @@ pub(crate) fn woken(
     verdict: Option<Verdict>,
     askers: &mut VecDeque<Who>,
     request: &Rc<RefCell<Request>>,
+    waited: &mut Waited,
 ) -> Option<Admission> {
     let judged = match verdict {
         Some(verdict) => judge(snapshot, askers, verdict),
         None => Some(away(snapshot, askers)),
     };
-    judged.or_else(|| look_up(snapshot, askers, request, None))
+    judged.or_else(|| look_up(snapshot, askers, request, None, waited))
 }
 
 /// The sidecar is away. A record that is only older than the generation still has its time: which key has changed nobody can
@@ -283,11 +266,6 @@ fn known(answer: &v1::AdmitResponse, expires: u64) -> Option<Known> {
     Some(Known { verdict, expires, generation: answer.generation })
 }
 
-fn ask(snapshot: &Snapshot, who: &Who) -> bool {
-    vm::with(|vm| vm.metrics.add(Counter::Admits));
-    calls::admit(&who.question(), who.digest(), snapshot.sidecar.deadline)
-}
-
 /// Keeps an answer here and where the other workers find it.
 pub(crate) fn learn(digest: &KeyDigest, bytes: &[u8], now: u64) -> Option<Verdict> {
     let answer = v1::AdmitResponse::decode(bytes).ok()?;
@@ -321,53 +299,8 @@ pub(crate) fn heard(generation: Option<u64>) {
     }
 }
 
-/// The requests that waited for this record may go on.
-pub(crate) fn arrived(digest: &KeyDigest, verdict: Option<&Verdict>) {
-    vm::with(|vm| {
-        let waiting = vm.admissions.pending.remove(digest).map(|p| p.waiting).unwrap_or_default();
-        vm.ready.extend(waiting.into_iter().map(|request| (request, Cause::Record(verdict.cloned()))));
-    });
-}
-
-/// A request is over: it waits for nothing any more.
-pub(crate) fn forget(request: &Rc<RefCell<Request>>, context: u32) {
-    vm::with(|vm| {
-        if vm.admissions.pending.is_empty() {
-            return;
-        }
-        vm.admissions.pending.retain(|_, pending| {
-            pending.waiting.retain(|waiting| !Rc::ptr_eq(waiting, request));
-            pending.owner = pending.owner.filter(|owner| *owner != context);
-            !pending.waiting.is_empty()
-        });
-    });
-}
-
-/// Nanoseconds that a request waits for the sidecar.
-pub(crate) fn patience(snapshot: &Snapshot) -> u64 {
-    u64::try_from(snapshot.sidecar.deadline.as_nanos()).unwrap_or(u64::MAX).saturating_add(GRACE)
-}
-
-/// Asks again for records whose call went with its client; gives up on answers that never came.
-pub(crate) fn tick(root: u32, snapshot: &Snapshot, now: u64) {
+/// What the other workers have heard of, this one has.
+pub(crate) fn tick() {
     let shared = vm::word(&host::shared(GENERATION));
-    let patience = patience(snapshot);
-    let orphans = vm::with(|vm| {
-        vm.admissions.generation = vm.admissions.generation.max(shared);
-        vm.calls.tidy(now);
-        let pending = &mut vm.admissions.pending;
-        let late = pending.extract_if(|_, p| now.saturating_sub(p.since) > patience);
-        let late = late.flat_map(|(_, p)| p.waiting.into_iter().map(|w| (w, Cause::Record(None))));
-        vm.ready.extend(late);
-        let orphans = vm.admissions.pending.values_mut().filter(|p| p.owner.is_none()).map(|p| {
-            p.owner = Some(root);
-            p.who.clone()
-        });
-        orphans.collect::<Vec<_>>()
-    })
-    .unwrap_or_default();
-    for who in &orphans {
-        // If it cannot be sent now either, patience ends it.
-        ask(snapshot, who);
-    }
+    vm::with(|vm| vm.admissions.generation = vm.admissions.generation.max(shared));
 }

@@ -14,11 +14,9 @@ use engine::route::{Hop, Plan};
 use wire::ir::Operation;
 use wire::scan::Scan;
 
-use crate::purses::{Missing, Model, Tally};
+use crate::patience::WAITING;
+use crate::purses::{Missing, Model, Tally, is_askable};
 use crate::vm::{self, Vm};
-
-/// So often a request may wait for leases. Each time others have been quicker, so there is a crowd.
-const ROUNDS: u32 = 16;
 
 /// A planned request that has not been let go.
 pub(crate) struct Stage {
@@ -27,9 +25,6 @@ pub(crate) struct Stage {
     /// Only where tokens or money are counted.
     shape: Option<Shape>,
     service: Service,
-    /// When it began to wait for leases.
-    pub(crate) since: Option<u64>,
-    rounds: u32,
     /// The tokens of its prompt for the models of its plan, once they were asked for.
     tally: Option<Tally>,
     /// What it waited for will not come.
@@ -48,12 +43,25 @@ pub(crate) enum Verdict {
     Away,
 }
 
+/// How a stage looks.
+#[derive(Clone, Copy)]
+struct Asking {
+    /// Its place among those who wait.
+    ticket: Option<u64>,
+    /// It may wait for what is missing, so that is asked for.
+    waits: bool,
+    /// It may not, and what is missing is asked for all the same from time to time.
+    probes: bool,
+    /// What is missing is taken to be there.
+    blind: bool,
+}
+
 impl Stage {
     /// Nothing asked yet.
     pub(crate) fn new(plan: Plan, accounts: &Rc<[Account]>, scan: &Scan, body: &[u8], service: Service) -> Self {
         let governor = Governor::new(Rc::clone(accounts));
         let shape = governor.needs_rates().then(|| Shape::of(scan, body));
-        Self { plan, governor, shape, service, since: None, rounds: 0, tally: None, lost: false }
+        Self { plan, governor, shape, service, tally: None, lost: false }
     }
 
     /// What it waits for will not come.
@@ -61,17 +69,34 @@ impl Stage {
         self.lost = true;
     }
 
-    /// Looks how it stands, and says what is to be drawn if that is not enough.
-    pub(crate) fn look(&mut self, snapshot: &Snapshot, operation: Operation, now: u64) -> Verdict {
-        let blind = self.lost || self.rounds >= ROUNDS;
-        if blind && snapshot.sidecar.on_failure == OnFailure::Deny {
-            return Verdict::Away;
+    /// Looks how it stands, and says what is to be drawn if that is not enough. `ticket`: its place among those who wait,
+    /// if it has waited. Nobody waits for a sidecar that is away, nor as one of too many.
+    pub(crate) fn look(&mut self, snapshot: &Snapshot, operation: Operation, ticket: Option<u64>, now: u64) -> Verdict {
+        let (away, full) = vm::with(|vm| {
+            let full = ticket.is_none() && vm.waiting() >= WAITING;
+            (vm.calls.grants_nothing(&snapshot.sidecar, now), full)
+        })
+        .unwrap_or((true, true));
+        let waits = !(self.lost || away || full);
+        let mut look = |blind| {
+            // Who does not wait takes what is there, whoever waits for more of it.
+            let asking = Asking { ticket: if waits { ticket } else { Some(0) }, waits, probes: away, blind };
+            vm::with(|vm| self.look_in(vm, snapshot, operation, asking, now)).unwrap_or(Verdict::Away)
+        };
+        let verdict = look(false);
+        if waits || !matches!(verdict, Verdict::Wait(_) | Verdict::Count(..)) {
+            return verdict;
         }
-        vm::with(|vm| self.look_in(vm, snapshot, operation, blind, now)).unwrap_or(Verdict::Away)
+        match snapshot.sidecar.on_failure {
+            OnFailure::Deny => Verdict::Away,
+            OnFailure::Allow => look(true),
+        }
     }
 
-    fn look_in(&mut self, vm: &mut Vm, snapshot: &Snapshot, operation: Operation, blind: bool, now: u64) -> Verdict {
-        let Vm { purses, admissions, settlements, .. } = vm;
+    fn look_in(&mut self, vm: &mut Vm, snapshot: &Snapshot, operation: Operation, asking: Asking, now: u64) -> Verdict {
+        let Asking { ticket, blind, .. } = asking;
+        let Vm { purses, admissions, settlements, calls, .. } = vm;
+        let mut asks = || asking.waits || (asking.probes && calls.may_probe(now));
         let mut missing = Vec::new();
         let counted = self.tally.as_ref().and_then(Tally::get);
         self.shape = self.shape.map(|shape| shape.with_exact(counted.filter(|tokens| *tokens > 0)));
@@ -85,7 +110,7 @@ impl Stage {
                 continue;
             };
             let rated = purses.rated(&provider.name, &hop.model, admissions.generation(), now);
-            if rated.is_none() && !blind {
+            if rated.is_none() && !blind && is_askable(&hop.model) {
                 let model = Missing::Rates(Model(provider.name.clone(), hop.model.clone()));
                 if !missing.contains(&model) {
                     missing.push(model);
@@ -97,33 +122,37 @@ impl Stage {
             tries.push(if blind { candidate.likely() } else { candidate });
         }
         if !missing.is_empty() && settlements.nonce().is_empty() {
-            return self.wait(vec![Missing::Nonce], now);
+            return Verdict::Wait(vec![Missing::Nonce]);
         }
         if !missing.is_empty() {
-            missing.iter().for_each(|missing| {
-                if let Missing::Rates(model) = missing {
-                    purses.want(model.clone(), now);
+            if asks() {
+                for missing in &missing {
+                    if let Missing::Rates(model) = missing {
+                        purses.want(model.clone(), now);
+                    }
                 }
-            });
-            return self.wait(missing, now);
+            }
+            return Verdict::Wait(missing);
         }
-        let exact = snapshot.govern.tokenizer == Tokenizer::Exact && counted.is_none() && !blind;
+        let askable = || self.plan.hops.iter().all(|hop| is_askable(&hop.model));
+        let exact = snapshot.govern.tokenizer == Tokenizer::Exact && counted.is_none() && !blind && askable();
         let before = shape.filter(|shape| exact && shape.is_countable()).map(|_| self.governor.clone());
         let mut tight = false;
         let accounts = Rc::clone(self.governor.accounts());
-        let decision = self.governor.decide(&tries, |account, amount| match purses.standing(account, amount, now) {
-            Standing::Short if blind => Standing::Fits,
-            Standing::Refused(why) => {
-                let bounded = || accounts.iter().any(|one| one.id == account && one.bounds_prompt());
-                tight |= why.used < why.most && bounded();
-                Standing::Refused(why)
-            }
-            standing @ (Standing::Fits | Standing::Short) => standing,
-        });
+        let decision =
+            self.governor.decide(&tries, |account, amount| match purses.standing(ticket, account, amount, now) {
+                Standing::Short if blind => Standing::Fits,
+                Standing::Refused(why) => {
+                    let bounded = || accounts.iter().any(|one| one.id == account && one.bounds_prompt());
+                    tight |= why.used < why.most && bounded();
+                    Standing::Refused(why)
+                }
+                standing @ (Standing::Fits | Standing::Short) => standing,
+            });
         // What was decided because of its length is decided again.
         if let Some(governor) = before.filter(|_| tight) {
             self.governor = governor;
-            return self.count(snapshot, now);
+            return self.count(snapshot);
         }
         match decision {
             Decision::Go => {
@@ -131,26 +160,25 @@ impl Stage {
                 self.plan.hops.retain(|_| kept.next().unwrap_or(true));
                 Verdict::Go
             }
-            Decision::Draw(_) if settlements.nonce().is_empty() => self.wait(vec![Missing::Nonce], now),
+            Decision::Draw(_) if settlements.nonce().is_empty() => Verdict::Wait(vec![Missing::Nonce]),
             Decision::Draw(short) => {
-                for (account, amount) in &short {
-                    purses.draw(*account, *amount, now);
+                if asks() {
+                    short.iter().for_each(|(account, amount)| purses.draw(ticket, *account, *amount, now));
                 }
-                self.wait(short.into_iter().map(|(account, _)| Missing::Account(account)).collect(), now)
+                Verdict::Wait(short.into_iter().map(|(account, _)| Missing::Account(account)).collect())
             }
             Decision::Downgrade { models, over } => Verdict::Downgrade(models, over),
             Decision::Refuse(refusal) => Verdict::Refuse(refusal),
         }
     }
 
-    fn count(&mut self, snapshot: &Snapshot, now: u64) -> Verdict {
+    fn count(&mut self, snapshot: &Snapshot) -> Verdict {
         let tally = self.tally.get_or_insert_default().clone();
         let mut models: Vec<Model> = Vec::new();
         for hop in &self.plan.hops {
             let model = provider(snapshot, hop).map(|provider| Model(provider.name.clone(), hop.model.clone()));
             models.extend(model.filter(|model| !models.contains(model)));
         }
-        self.waits(now);
         Verdict::Count(tally, models)
     }
 
@@ -158,16 +186,6 @@ impl Stage {
     pub(crate) fn replan(&mut self, plan: Plan) {
         self.plan = plan;
         self.tally = None;
-    }
-
-    fn wait(&mut self, missing: Vec<Missing>, now: u64) -> Verdict {
-        self.waits(now);
-        Verdict::Wait(missing)
-    }
-
-    fn waits(&mut self, now: u64) {
-        self.since.get_or_insert(now);
-        self.rounds += 1;
     }
 
     /// It is let go: takes from the purses what it needs.

@@ -9,7 +9,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, Buffer, Map};
 use crate::request::{Planned, Request, State};
-use crate::{admission, calls, cooldown, purses, vm};
+use crate::{calls, cooldown, pending, purses, vm, wake};
 
 /// The host's callbacks for one request.
 pub(crate) struct Plan {
@@ -114,7 +114,10 @@ impl Plan {
         match planned {
             Ok((Planned::Go, _)) => Action::Continue,
             Ok((Planned::NotYet, context)) => {
-                purses::flush(context, host::now());
+                let now = host::now();
+                purses::flush(context, now);
+                // However many come, those who wait get ahead faster.
+                wake::go_on(context, now);
                 Action::Pause
             }
             Ok((Planned::Replied, _)) | Err(_) => Action::Pause,
@@ -224,10 +227,13 @@ impl HttpContext for Plan {
     }
 
     fn on_log(&mut self) {
-        let (context, held) = self
-            .request
-            .try_borrow_mut()
-            .map_or_else(|_| Default::default(), |mut request| (request.context, request.take_held()));
+        let (context, held) = self.request.try_borrow_mut().map_or_else(
+            |_| Default::default(),
+            |mut request| {
+                request.leave(&self.request);
+                (request.context, request.take_held())
+            },
+        );
         if let Some((number, exchange)) = self.running() {
             let settled = exchange.try_borrow_mut().map(|mut ex| {
                 ex.torn |= !ex.delivered && torn();
@@ -243,7 +249,7 @@ impl HttpContext for Plan {
             }
         }
         vm::with(|vm| vm.uploads.forget(context));
-        admission::forget(&self.request, context);
-        purses::forget(&self.request, context);
+        pending::orphaned(context);
+        purses::orphaned(context, host::now());
     }
 }

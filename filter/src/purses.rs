@@ -1,15 +1,17 @@
 //! What this worker may spend, what models cost, and the requests that wait for either.
 //!
 //! A request that needs more than is held waits, as it does for its key's record. What all requests of a callback miss is
-//! asked in one call; several that miss the same wait for the same answer. The tick refills what runs low before anybody
-//! waits, gives back what nobody uses, and hears whether any record has changed.
+//! asked in one call; several that miss the same stand in one line (`lines`). An answer that is late or lost is asked for
+//! again. The tick refills what runs low before anybody waits, gives back what nobody uses, and hears whether any record
+//! has changed.
 //!
 //! Does not: decide about limits (`govern`), or know what is held (`engine::govern::Wallet`).
 //!
 //! Decision: rates that have ended are used until fresh ones are here, and those are asked for in the background: a price
 //! is news to nobody within a minute. Rates of an older generation are not, since the configuration has changed.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use engine::config::schema::AuthMode;
@@ -19,14 +21,17 @@ use foldhash::fast::FixedState;
 use hashbrown::{Equivalent, HashMap};
 use sidecar_api::v1;
 
+use crate::lines::Lines;
 use crate::metrics::Counter;
-use crate::request::Request;
+use crate::patience::nanos;
 use crate::vm::Vm;
-use crate::wake::Cause;
-use crate::{admission, calls, vm};
+use crate::{calls, vm};
 
-/// Models whose rates are kept; when they are that many, all go.
+/// Models whose rates are kept, and that are asked for; the one that was used least recently makes room.
 const RATES: usize = 1024;
+/// Longest name of a model in bytes, as in a configuration. A longer one comes from a client: nobody knows its rates, and
+/// nobody is asked, so 256 models make a question of 140 kB at most where the sidecar reads 16 MiB.
+const LONGEST: usize = 256;
 /// Models whose rates, and accounts whose leases are asked for in one call; the sidecar takes no more.
 const AT_ONCE: usize = 256;
 /// Nanoseconds after which a question for rates may be asked again that nobody has answered, and for which an account
@@ -34,7 +39,7 @@ const AT_ONCE: usize = 256;
 const LOST: u64 = 3_000_000_000;
 
 /// A provider and its name of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Model(pub(crate) String, pub(crate) String);
 
 /// The same, to look up with.
@@ -48,7 +53,7 @@ impl Equivalent<Model> for Named<'_> {
 }
 
 /// What a request misses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Missing {
     /// The sidecar has not said hello yet, so nothing can be drawn.
     Nonce,
@@ -72,6 +77,19 @@ impl PartialEq for Tally {
 
 impl Eq for Tally {}
 
+impl PartialOrd for Tally {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By address, so that it can be looked up.
+impl Ord for Tally {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Rc::as_ptr(&self.0).cmp(&Rc::as_ptr(&other.0))
+    }
+}
+
 impl Tally {
     pub(crate) fn get(&self) -> Option<u64> {
         self.0.get()
@@ -82,17 +100,37 @@ impl Tally {
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Vec<Missing>);
 
+impl Asked {
+    /// The store is asked, and not only what the sidecar has in memory.
+    pub(crate) fn draws(&self) -> bool {
+        self.0.iter().any(|missing| matches!(missing, Missing::Account(_)))
+    }
+
+    /// A prompt is counted, which takes as long as the prompt is.
+    pub(crate) fn counts(&self) -> bool {
+        self.0.iter().any(|missing| matches!(missing, Missing::Count(_)))
+    }
+}
+
 struct Kept {
     rated: Rc<Rated>,
     expires: u64,
     generation: u64,
+    used: u64,
 }
 
-struct Waiting {
-    request: Rc<RefCell<Request>>,
-    missing: Vec<Missing>,
-    /// When it began to wait, of all its waiting the first time.
-    since: u64,
+/// Makes room for one more, at the cost of the oldest.
+fn make_room<V>(map: &mut HashMap<Model, V, FixedState>, age: impl Fn(&V) -> u64) {
+    if map.len() >= RATES
+        && let Some(oldest) = map.iter().min_by_key(|(_, value)| age(value)).map(|(model, _)| model.clone())
+    {
+        map.remove(&oldest);
+    }
+}
+
+/// Can the sidecar be asked about a model of this name?
+pub(crate) fn is_askable(model: &str) -> bool {
+    model.len() <= LONGEST
 }
 
 /// Purses, rates and waiting requests of one VM.
@@ -101,7 +139,7 @@ pub(crate) struct Purses {
     rates: HashMap<Model, Kept, FixedState>,
     /// Rates that were asked for, when, and whether the answer is still to come.
     coming: HashMap<Model, (u64, bool), FixedState>,
-    waiting: Vec<Waiting>,
+    pub(crate) lines: Lines,
     /// To be asked at the end of the callback.
     draws: Vec<Draw>,
     models: Vec<Model>,
@@ -121,7 +159,7 @@ impl Purses {
             wallet: Wallet::default(),
             rates: HashMap::with_hasher(FixedState::with_seed(seed)),
             coming: HashMap::with_hasher(FixedState::with_seed(seed)),
-            waiting: Vec::new(),
+            lines: Lines::default(),
             draws: Vec::new(),
             models: Vec::new(),
             counts: Vec::new(),
@@ -134,7 +172,8 @@ impl Purses {
 
     /// What is known of a model; if it has ended, it will be asked for.
     pub(crate) fn rated(&mut self, provider: &str, model: &str, generation: u64, now: u64) -> Option<Rc<Rated>> {
-        let kept = self.rates.get(&Named(provider, model)).filter(|kept| kept.generation >= generation)?;
+        let kept = self.rates.get_mut(&Named(provider, model)).filter(|kept| kept.generation >= generation)?;
+        kept.used = now;
         let rated = Rc::clone(&kept.rated);
         if kept.expires <= now {
             self.would_like(provider, model, now);
@@ -153,32 +192,32 @@ impl Purses {
     /// The same, and nobody waits.
     pub(crate) fn would_like(&mut self, provider: &str, model: &str, now: u64) {
         let asked = self.coming.get(&Named(provider, model));
-        if asked.is_none_or(|(since, _)| now.saturating_sub(*since) >= LOST) {
+        if is_askable(model) && asked.is_none_or(|(since, _)| now.saturating_sub(*since) >= LOST) {
             self.ask(Model(provider.to_owned(), model.to_owned()), now);
         }
     }
 
     fn ask(&mut self, model: Model, now: u64) {
-        if self.coming.len() >= RATES {
-            self.coming.clear();
-        }
-        if self.models.len() < AT_ONCE {
-            self.coming.insert(model.clone(), (now, true));
-            self.models.push(model);
-        }
+        make_room(&mut self.coming, |(since, _)| *since);
+        self.coming.insert(model.clone(), (now, true));
+        self.models.push(model);
     }
 
-    /// How so much stands to this account.
-    pub(crate) fn standing(&self, account: u64, amount: u64, now: u64) -> Standing {
+    /// How so much stands to this account for a request with this place in the lines; `None`: it has none yet. What fits
+    /// belongs to those who came before.
+    pub(crate) fn standing(&self, ticket: Option<u64>, account: u64, amount: u64, now: u64) -> Standing {
         match self.wallet.standing(account, amount, now) {
             Standing::Short if self.gone.iter().any(|(gone, _)| *gone == account) => Standing::Fits,
+            Standing::Fits if self.lines.is_behind(ticket, &Missing::Account(account)) => Standing::Short,
             standing @ (Standing::Fits | Standing::Short | Standing::Refused(_)) => standing,
         }
     }
 
-    /// So much of this account will be asked for.
-    pub(crate) fn draw(&mut self, account: u64, need: u64, now: u64) {
-        self.draws.extend(self.wallet.draw(account, need, now));
+    /// So much of this account will be asked for, unless somebody asks who came before.
+    pub(crate) fn draw(&mut self, ticket: Option<u64>, account: u64, need: u64, now: u64) {
+        if !self.lines.is_behind(ticket, &Missing::Account(account)) {
+            self.draws.extend(self.wallet.draw(account, need, now));
+        }
     }
 
     /// Reserves, whether it fits or not.
@@ -193,17 +232,6 @@ impl Purses {
         self.counts.push((tally, v1::Count { models, body }));
     }
 
-    /// This request waits.
-    pub(crate) fn wait(&mut self, request: Rc<RefCell<Request>>, missing: Vec<Missing>, since: u64) {
-        self.waiting.push(Waiting { request, missing, since });
-    }
-
-    /// Those that wait for any of it.
-    fn waken(&mut self, these: &[Missing]) -> Vec<Rc<RefCell<Request>>> {
-        let woken = self.waiting.extract_if(.., |w| w.missing.iter().any(|missing| these.contains(missing)));
-        woken.map(|waiting| waiting.request).collect()
-    }
-
     fn question(&mut self, nonce: &[u8]) -> (v1::AdmitRequest, Asked) {
         // In a call of its own: counting takes longer than all else.
         if let Some((tally, count)) = self.counts.pop() {
@@ -212,7 +240,7 @@ impl Purses {
             return (question, Asked(vec![Missing::Count(tally)]));
         }
         let draws: Vec<_> = self.draws.drain(..self.draws.len().min(AT_ONCE)).collect();
-        let models = std::mem::take(&mut self.models);
+        let models: Vec<_> = self.models.drain(..self.models.len().min(AT_ONCE)).collect();
         let accounts = draws.iter().map(|draw| Missing::Account(draw.account));
         let asked = accounts.chain(models.iter().cloned().map(Missing::Rates)).collect();
         let question = v1::AdmitRequest {
@@ -240,20 +268,21 @@ impl Purses {
         for said in answer.rates {
             let rated = Rated::from(said);
             let model = Model(rated.provider.clone(), rated.model.clone());
-            if self.rates.len() >= RATES && !self.rates.contains_key(&model) {
-                self.rates.clear();
+            if !self.rates.contains_key(&model) {
+                make_room(&mut self.rates, |kept| kept.used);
             }
             self.coming.remove(&model);
             heard.push(Missing::Rates(model.clone()));
-            let kept = Kept { rated: Rc::new(rated), expires, generation: answer.generation };
+            let kept = Kept { rated: Rc::new(rated), expires, generation: answer.generation, used: now };
             self.rates.insert(model, kept);
         }
         heard
     }
 
     /// There will be no answer.
-    fn lose(&mut self, asked: &[Missing]) {
+    fn lose(&mut self, asked: &[Missing], now: u64) {
         for missing in asked {
+            self.lines.lost(missing, now);
             match missing {
                 Missing::Nonce | Missing::Count(_) => {}
                 Missing::Account(account) => self.wallet.lost(*account),
@@ -274,73 +303,70 @@ pub(crate) fn flush(context: u32, now: u64) {
             let purses = &mut vm.purses;
             let due = std::mem::take(&mut purses.poll)
                 || !(purses.draws.is_empty() && purses.models.is_empty() && purses.counts.is_empty());
-            let deadline = vm.snapshot.as_ref()?.sidecar.deadline;
+            let snapshot = vm.snapshot.clone()?;
             due.then(|| {
                 vm.metrics.add(Counter::Draws);
-                (purses.question(vm.settlements.nonce()), deadline)
+                (purses.question(vm.settlements.nonce()), snapshot)
             })
         });
         question.flatten()
     };
-    while let Some(((question, asked), deadline)) = next() {
-        if let Err(asked) = calls::draw(&question, asked, context, deadline) {
-            answered(&asked, None, now, now);
+    while let Some(((question, asked), snapshot)) = next() {
+        if let Err(asked) = calls::draw(&question, asked, context, &snapshot.sidecar) {
+            lost(&asked, now);
         }
     }
 }
 
-/// The answer to what was asked at `sent`; `None`: it is lost.
-pub(crate) fn answered(asked: &Asked, answer: Option<v1::AdmitResponse>, sent: u64, now: u64) {
+/// The answer to what was asked at `sent`.
+pub(crate) fn answered(asked: &Asked, answer: v1::AdmitResponse, sent: u64, now: u64) {
     vm::with(|vm| {
-        let Vm { purses, ready, .. } = vm;
-        let mut heard = Vec::new();
-        if let Some(answer) = answer {
-            for missing in &asked.0 {
-                if let Missing::Count(tally) = missing {
-                    tally.0.set(Some(answer.tokens));
-                    heard.push(missing.clone());
-                }
+        let purses = &mut vm.purses;
+        let tokens = answer.tokens;
+        let mut heard = purses.learn(answer, sent, now);
+        for missing in &asked.0 {
+            if let Missing::Count(tally) = missing {
+                tally.0.set(Some(tokens));
+                heard.push(missing.clone());
             }
-            heard.extend(purses.learn(answer, sent, now));
         }
-        let (here, lost): (Vec<_>, Vec<_>) = asked.0.iter().cloned().partition(|missing| heard.contains(missing));
-        purses.lose(&lost);
-        ready.extend(purses.waken(&lost).into_iter().map(|request| (request, Cause::Lost)));
-        ready.extend(purses.waken(&here).into_iter().map(|request| (request, Cause::Drawn)));
+        heard.iter().for_each(|missing| purses.lines.answered(missing, now));
+        let unheard: Vec<_> = asked.0.iter().filter(|missing| !heard.contains(missing)).cloned().collect();
+        purses.lose(&unheard, now);
     });
+}
+
+/// There will be no answer: those who wait for it ask again.
+pub(crate) fn lost(asked: &Asked, now: u64) {
+    vm::with(|vm| vm.purses.lose(&asked.0, now));
 }
 
 /// The sidecar said hello.
-pub(crate) fn greeted() {
+pub(crate) fn greeted(now: u64) {
     vm::with(|vm| {
         if !vm.settlements.nonce().is_empty() {
-            let woken = vm.purses.waken(&[Missing::Nonce]);
-            vm.ready.extend(woken.into_iter().map(|request| (request, Cause::Drawn)));
+            vm.purses.lines.answered(&Missing::Nonce, now);
         }
     });
 }
 
-/// A request is over: it waits for nothing any more, and what it has asked others ask again.
-pub(crate) fn forget(request: &Rc<RefCell<Request>>, context: u32) {
+/// A context is over, and with it its calls: what it has asked others ask again.
+pub(crate) fn orphaned(context: u32, now: u64) {
     vm::with(|vm| {
-        vm.purses.waiting.retain(|waiting| !Rc::ptr_eq(&waiting.request, request));
         for asked in vm.calls.orphaned(context) {
-            vm.purses.lose(&asked.0);
-            let woken = vm.purses.waken(&asked.0);
-            vm.ready.extend(woken.into_iter().map(|request| (request, Cause::Drawn)));
+            vm.purses.lose(&asked.0, now);
+            asked.0.iter().for_each(|missing| vm.purses.lines.orphaned(missing));
         }
     });
 }
 
 /// Refills, gives back, polls; and gives up on answers that never came. What it asks, [`flush`] sends.
 pub(crate) fn tick(snapshot: &Snapshot, now: u64) {
-    let patience = admission::patience(snapshot);
-    let period = u64::try_from(snapshot.govern.poll.as_nanos()).unwrap_or(u64::MAX);
+    let period = nanos(snapshot.govern.poll);
     let keyed = snapshot.auth != AuthMode::Open || snapshot.govern.keyless || !snapshot.govern.sources.is_empty();
     vm::with(|vm| {
-        let Vm { purses, ready, settlements, .. } = vm;
-        let late = purses.waiting.extract_if(.., |waiting| now.saturating_sub(waiting.since) > patience);
-        ready.extend(late.map(|waiting| (waiting.request, Cause::Lost)));
+        let Vm { purses, settlements, calls, .. } = vm;
+        purses.lines.tick(&snapshot.sidecar, calls.grants_nothing(&snapshot.sidecar, now), now);
         // One that stands there twice is asked for once: then its answer is on its way.
         for account in std::mem::take(&mut purses.touched) {
             purses.draws.extend(purses.wallet.refill(account, now));

@@ -24,7 +24,8 @@ use crate::admission::{Caller, Who};
 use crate::govern::{Reservation, Stage};
 use crate::host::{self, Buffer, Map};
 use crate::metrics::Counter;
-use crate::{admission, identity, vm};
+use crate::patience::Waited;
+use crate::{admission, identity, pending, vm};
 
 /// Who asks (nobody, if nobody needs to be somebody), or why not.
 pub(crate) type Admission = Result<Option<Caller>, Denial>;
@@ -47,6 +48,10 @@ pub(crate) struct Request {
     admission: Option<Admission>,
     /// Its plan, while it waits for leases.
     stage: Option<Stage>,
+    /// Its place among those who wait for leases, since it first had to.
+    pub(crate) ticket: Option<u64>,
+    /// What it has waited for the sidecar.
+    pub(crate) waited: Waited,
     /// What is reserved for it.
     held: Reservation,
     pub(crate) arrived: u64,
@@ -86,6 +91,8 @@ impl Request {
             body: Vec::new(),
             admission: None,
             stage: None,
+            ticket: None,
+            waited: Waited::default(),
             held: Reservation::default(),
             arrived: host::now(),
             whole: 0,
@@ -99,10 +106,20 @@ impl Request {
         self.intake.as_ref().map_or(first, |intake| intake.inbound)
     }
 
+    /// It is over, and waits for nothing any more.
+    pub(crate) fn leave(&mut self, me: &Rc<RefCell<Self>>) {
+        if let (None, Some(who)) = (&self.admission, self.askers.front()) {
+            pending::forget(me, who);
+        }
+        if let Some(ticket) = self.ticket.take() {
+            vm::with(|vm| vm.purses.lines.leave(ticket));
+        }
+    }
+
     /// Its record is here; `None`: it will not come.
     pub(crate) fn admitted(&mut self, verdict: Option<admission::Verdict>) {
         if let (Some(snapshot), Some(me)) = (&self.snapshot, self.me.upgrade()) {
-            self.admission = admission::woken(snapshot, verdict, &mut self.askers, &me);
+            self.admission = admission::woken(snapshot, verdict, &mut self.askers, &me, &mut self.waited);
         }
     }
 
@@ -223,7 +240,7 @@ impl Request {
         }
         self.me = Rc::downgrade(request);
         self.askers = admission::askers(&snapshot, digest, identity);
-        self.admission = admission::look_up(&snapshot, &mut self.askers, request, Some(self.context));
+        self.admission = admission::look_up(&snapshot, &mut self.askers, request, Some(self.context), &mut self.waited);
         self.advance(self.arrived)
     }
 

@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{admission, calls, purses, settlement, uploads, vm, wake, watch};
+use crate::{admission, calls, pending, purses, settlement, uploads, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -79,6 +79,8 @@ impl Context for Root {
         self.leaving = true;
         if idle == Some(true) {
             vm::with(|vm| vm.leave(self.id));
+            pending::orphaned(self.id);
+            purses::orphaned(self.id, host::now());
         }
         idle == Some(true)
     }
@@ -118,7 +120,9 @@ impl RootContext for Root {
         });
         if elected == Some(self.id) {
             let now = host::now();
-            admission::tick(self.id, snapshot, now);
+            calls::tick(now);
+            admission::tick();
+            pending::tick(self.id, snapshot, now);
             purses::tick(snapshot, now);
             wake::go_on(self.id, now);
             purses::flush(self.id, now);

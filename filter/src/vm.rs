@@ -19,6 +19,7 @@ use crate::admission::Admissions;
 use crate::calls::Calls;
 use crate::host;
 use crate::metrics::Metrics;
+use crate::pending::Pendings;
 use crate::purses::Purses;
 use crate::settlement::Settlements;
 use crate::uploads::Uploads;
@@ -39,9 +40,10 @@ pub(crate) struct Vm {
     pub(crate) swept: u64,
     pub(crate) calls: Calls,
     pub(crate) admissions: Admissions,
+    pub(crate) pending: Pendings,
     pub(crate) purses: Purses,
     pub(crate) uploads: Uploads,
-    /// Requests that have what they waited for.
+    /// Requests that have the record they waited for.
     pub(crate) ready: Ready,
     pub(crate) settlements: Settlements,
     pub(crate) metrics: Metrics,
@@ -65,6 +67,7 @@ impl Vm {
             swept: 0,
             calls: Calls::new(seed),
             admissions: Admissions::new(seed),
+            pending: Pendings::new(seed),
             purses: Purses::new(seed),
             uploads: Uploads::new(ordinal, seed),
             ready: Ready::new(),
@@ -100,6 +103,11 @@ impl Vm {
         if self.elected == root {
             self.elected = 0;
         }
+    }
+
+    /// Requests that wait for the sidecar.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.len().saturating_add(self.purses.lines.len())
     }
 
     /// The next number; never given twice by one VM.

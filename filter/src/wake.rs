@@ -8,43 +8,38 @@ use std::rc::Rc;
 
 use crate::admission::Verdict;
 use crate::host;
+use crate::purses;
 use crate::request::{Planned, Request};
-use crate::{purses, vm};
+use crate::vm::{self, Vm};
+
+/// Those whose record came (`None`: it will not come), the first first.
+pub(crate) type Ready = VecDeque<(Rc<RefCell<Request>>, Option<Verdict>)>;
 
 /// Why a request is woken.
-pub(crate) enum Cause {
-    /// This record came; `None` if nobody answered.
+enum Cause {
+    /// Its record came; `None` if nobody answered.
     Record(Option<Verdict>),
-    /// Leases or rates came.
-    Drawn,
-    /// They will not come.
-    Lost,
+    /// It is the first of a line, with this ticket; or, if true, what it waits for will not come.
+    Line(u64, bool),
 }
 
-/// Those who may go on, the first first.
-pub(crate) type Ready = VecDeque<(Rc<RefCell<Request>>, Cause)>;
+fn next(vm: &mut Vm) -> Option<(Rc<RefCell<Request>>, Cause)> {
+    if let Some((ticket, request, lost)) = vm.purses.lines.next() {
+        return Some((request, Cause::Line(ticket, lost)));
+    }
+    vm.ready.pop_front().map(|(request, verdict)| (request, Cause::Record(verdict)))
+}
 
 /// Lets some of those go on that may. `context` is the one whose callback this is, and the host's again afterwards.
 pub(crate) fn go_on(context: u32, now: u64) {
-    let few: Vec<_> = vm::with(|vm| {
-        let few = vm.ready.len().min(host::AT_ONCE);
-        vm.ready.drain(..few).collect()
-    })
-    .unwrap_or_default();
-    let some = !few.is_empty();
-    for (request, cause) in few {
-        let Ok(mut request) = request.try_borrow_mut() else { continue };
-        // A client that has left meanwhile has no context any more.
-        if host::enter(request.context).is_err() {
-            continue;
-        }
-        match cause {
-            Cause::Record(verdict) => request.admitted(verdict),
-            Cause::Drawn => {}
-            Cause::Lost => request.lost(),
-        }
-        if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
-            log::error!("a request could not be resumed");
+    let mut some = false;
+    for _ in 0..host::AT_ONCE {
+        let Some((request, cause)) = vm::with(next).flatten() else { break };
+        some = true;
+        let ticket = if let Cause::Line(ticket, _) = cause { Some(ticket) } else { None };
+        wake(&request, cause, now);
+        if let Some(ticket) = ticket {
+            vm::with(|vm| vm.purses.lines.done(ticket));
         }
     }
     if some {
@@ -52,5 +47,22 @@ pub(crate) fn go_on(context: u32, now: u64) {
             log::warn!("the context of a callback is gone");
         }
         purses::flush(context, now);
+    }
+}
+
+fn wake(request: &Rc<RefCell<Request>>, cause: Cause, now: u64) {
+    let Ok(mut request) = request.try_borrow_mut() else { return };
+    // A client that has left meanwhile has no context any more.
+    if host::enter(request.context).is_err() {
+        return;
+    }
+    request.waited.woken(now);
+    match cause {
+        Cause::Record(verdict) => request.admitted(verdict),
+        Cause::Line(_, lost) if lost => request.lost(),
+        Cause::Line(..) => {}
+    }
+    if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
+        log::error!("a request could not be resumed");
     }
 }

@@ -69,7 +69,7 @@ async fn without_any_sidecar_from_the_start_open_requests_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_never_answers_is_no_worse_than_one_that_is_gone() {
     for (sidecar, served) in
-        [("on_failure: deny, deadline: 100ms", false), ("on_failure: allow, deadline: 100ms", true)]
+        [("on_failure: deny, deadline: 100ms, patience: 500ms", false), ("on_failure: allow, patience: 500ms", true)]
     {
         let world = world(sidecar).await;
         world.stack.freeze_sidecar(true);

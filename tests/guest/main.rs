@@ -13,6 +13,7 @@ mod host;
 mod hostile;
 mod linear;
 mod mesh;
+mod patience;
 mod purses;
 mod pushes;
 mod quota;

@@ -136,7 +136,7 @@ fn knowing(on_failure: &str) -> (Gateway, Says) {
 /// The status that the known key gets, be it only when the tick gives up on the sidecar.
 fn ask(gateway: &mut Gateway) -> String {
     let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false)).unwrap();
-    for _ in 0..20 {
+    for _ in 0..55 {
         gateway.vm.world().now += 100_000_000;
         gateway.tick().unwrap();
     }

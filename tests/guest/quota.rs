@@ -177,13 +177,16 @@ fn several_wait_for_one_answer_and_who_asked_may_leave() {
 }
 
 #[test]
-fn a_lost_answer_is_an_absent_sidecar_and_the_configuration_decides() {
+fn a_store_that_cannot_write_is_an_absent_sidecar_and_the_configuration_decides() {
     let allow = CONFIG.replace(r#""sidecar": {"#, r#""sidecar": {"on_failure": "allow", "#);
     for (config, status) in [(CONFIG, "503"), (allow.as_str(), "200")] {
         let bank = Bank::new(vec![account(1, Counted::Requests, 100)]);
         let mut gateway = with(&bank, config);
         gateway.sidecar = Box::new(but_leases(&bank, || Some(Err(14))));
-        let outcome = ask(&mut gateway, Dialect::OpenAi);
+        let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false)).unwrap();
+        // As long as a restart may take.
+        ticks(&mut gateway, 15);
+        let outcome = gateway.complete(plan).unwrap();
         assert_eq!(outcome.status(), status, "{}", body(&outcome));
         gateway.sidecar = Box::new(bank.script());
         ticks(&mut gateway, 4);
@@ -202,13 +205,12 @@ fn an_answer_that_is_late_is_for_the_next_request() {
     let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false)).unwrap();
     ticks(&mut gateway, 1);
     assert!(gateway.vm.context(plan).local.is_none(), "it waits");
-    gateway.vm.world().now += 3 * SECOND;
-    ticks(&mut gateway, 1);
+    ticks(&mut gateway, 55);
     assert!(gateway.vm.context(plan).local.is_some(), "not for ever");
     gateway.sidecar = Box::new(bank.script());
     ticks(&mut gateway, 1);
     let needs = bank.0.borrow().draws(1).iter().filter(|draw| draw.need > 0).count();
-    assert_eq!(needs, 1, "now it is answered");
+    assert!(needs > 0, "now it is answered");
     let outcome = gateway.complete(plan).unwrap();
     assert_eq!((outcome.status(), outcome.tries.len()), ("503", 0), "{}", body(&outcome));
     // Whoever comes now finds the lease.

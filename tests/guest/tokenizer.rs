@@ -7,6 +7,7 @@ use crate::bank::{Bank, account};
 use crate::fixture::{CONFIG, Dialect, LANES, chat, healthy};
 use crate::gateway::{Gateway, Outcome};
 use crate::host::guest;
+use crate::quota::ticks;
 
 const EXACT: &str = r#""version": 1, "govern": {"unknown_price": "deny", "refund": false, "exact": true, "sources": [],
     "keyless": false},"#;
@@ -76,7 +77,10 @@ fn a_count_that_is_lost_is_as_a_lease_that_is_lost() {
         let counts = v1::AdmitRequest::decode(call.message.as_slice()).is_ok_and(|asked| asked.count.is_some());
         if counts { Some(Err(14)) } else { script(call) }
     });
-    let (status, body) = ask(&mut gateway);
-    assert_eq!(status, "503", "{body}");
+    let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false)).unwrap();
+    ticks(&mut gateway, 55);
+    let outcome = gateway.complete(plan).unwrap();
+    let body = String::from_utf8(outcome.client.body()).unwrap();
+    assert_eq!(outcome.status(), "503", "{body}");
     assert!(body.contains("admission_away"), "{body}");
 }

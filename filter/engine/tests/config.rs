@@ -50,6 +50,7 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(snapshot.sidecar.address, Address::Unix("/run/attache/sidecar.sock".to_owned()));
     assert_eq!(snapshot.sidecar.on_failure, OnFailure::Deny);
     assert_eq!(snapshot.sidecar.deadline, Duration::from_millis(250));
+    assert_eq!(snapshot.sidecar.patience, Duration::from_secs(5));
     assert_eq!(snapshot.sidecar.key_ttl, Duration::from_secs(30));
     assert_eq!((snapshot.sidecar.store.as_str(), snapshot.sidecar.admin.as_str()), ("attache.db", "127.0.0.1:9091"));
     assert_eq!(snapshot.seed, None);

@@ -48,7 +48,7 @@ impl Request {
             }
         };
         loop {
-            match stage.look(snapshot, operation, now) {
+            match stage.look(snapshot, operation, self.ticket, now) {
                 Verdict::Go => break,
                 Verdict::Wait(missing) => return self.wait(snapshot, stage, scan, missing, now),
                 Verdict::Count(tally, models) => {
@@ -107,9 +107,11 @@ impl Request {
 
     fn wait(&mut self, snapshot: &Snapshot, stage: Stage, scan: Scan, missing: Vec<Missing>, now: u64) -> Planned {
         if let Some(me) = self.me.upgrade() {
+            let until = self.waited.until(&snapshot.sidecar, now);
             vm::with(|vm| {
                 vm.metrics.add(Counter::Waits);
-                vm.purses.wait(me, missing, stage.since.unwrap_or(now));
+                let ticket = *self.ticket.get_or_insert_with(|| vm.purses.lines.ticket());
+                vm.purses.lines.wait(ticket, me, missing, until);
             });
         }
         // Envoy has the body, too.

@@ -20,7 +20,7 @@ const TEXTS: &[Row<'_>] = &[
             "/timeouts/first_content",
             "/timeouts/complete",
             "/timeouts/idle",
-            "/sidecar/deadline",
+            "/sidecar/patience",
             "/sidecar/key_ttl",
             "/sidecar/poll",
         ],

@@ -315,10 +315,15 @@ pub struct Sidecar {
     /// What happens to requests that need it while it is away.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub on_failure: Option<OnFailure>,
-    /// How long a request waits for it.
+    /// How long the filter waits for one answer before it asks again, the next time twice as long.
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "250ms")))]
     pub deadline: Option<String>,
+    /// How long a request waits for it in all: for the record of its key, leases, rates and counts. At least `deadline`,
+    /// and by default not less than that.
+    #[serde(deserialize_with = "text_or_number")]
+    #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "5s")))]
+    pub patience: Option<String>,
     /// How long a key's record is good without asking again; while the sidecar is away, how long a revoked key still is.
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::duration, extend("default" = "30s")))]

@@ -274,8 +274,10 @@ pub struct Sidecar {
     pub address: Address,
     /// What happens while it is away.
     pub on_failure: OnFailure,
-    /// How long a request waits for it.
+    /// How long the filter waits for one answer before it asks again.
     pub deadline: Duration,
+    /// How long a request waits for it in all; not less than `deadline`.
+    pub patience: Duration,
     /// How long a key's record is good.
     pub key_ttl: Duration,
     /// Reference to the secret under which `hmac:` keys are one; empty in the filter.

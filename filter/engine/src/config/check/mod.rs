@@ -150,16 +150,28 @@ fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
         faults.add(&path.member("key_secret"), "something else", "env:NAME or file:PATH, never the secret itself");
     }
     let deadline = given.deadline.as_deref();
+    let deadline = duration(deadline, Duration::from_millis(250), &path.member("deadline"), faults);
+    let patience = patience(given.patience.as_deref(), deadline, &path.member("patience"), faults);
     let key_ttl = given.key_ttl.as_deref();
     Sidecar {
         address,
         on_failure: given.on_failure.unwrap_or_default(),
-        deadline: duration(deadline, Duration::from_millis(250), &path.member("deadline"), faults),
+        deadline,
+        patience,
         key_ttl: duration(key_ttl, Duration::from_secs(30), &path.member("key_ttl"), faults),
         key_secret: given.key_secret.clone(),
         store: store.to_owned(),
         admin: admin.to_owned(),
     }
+}
+
+/// Who waits less than one call may take would give up on every slow answer.
+fn patience(given: Option<&str>, deadline: Duration, path: &Path, faults: &mut Faults) -> Duration {
+    let patience = duration(given, Duration::from_secs(5).max(deadline), path, faults);
+    if patience < deadline {
+        faults.add(path, format!("{:?}", given.unwrap_or_default()), "a duration that is not shorter than sidecar.deadline");
+    }
+    patience.max(deadline)
 }
 
 fn duration(given: Option<&str>, default: Duration, path: &Path, faults: &mut Faults) -> Duration {
