@@ -95,6 +95,8 @@ pub struct Faults {
     pub kill: u64,
     pub leave: u64,
     pub cut: u64,
+    /// The sidecar stands still for a while.
+    pub stall: u64,
     pub crash: u64,
     pub sidecar_clock: u64,
     pub worker_clock: u64,
@@ -141,6 +143,7 @@ impl Plan {
             kill: rate(150),
             leave: rate(100),
             cut: rate(100),
+            stall: rate(200),
             crash: rate(300),
             sidecar_clock: rate(150),
             worker_clock: rate(100),

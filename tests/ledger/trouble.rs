@@ -22,11 +22,13 @@ impl World {
         }
     }
 
-    /// Most hosts tell that nobody has answered; after three seconds a wallet does not wait any longer either way.
+    /// Most hosts tell that nobody has answered, some at once and some late; after three seconds a wallet does not wait any
+    /// longer either way.
     fn lose(&mut self, worker: usize, draws: Vec<engine::govern::Draw>) {
         if !draws.is_empty() && self.chance.often(700) {
             self.losses.push(Some((worker, draws)));
-            self.later(2 * SECOND, Event::Lost(self.losses.len() - 1));
+            let after = self.chance.between(250 * MILLI, 2 * SECOND);
+            self.later(after, Event::Lost(self.losses.len() - 1));
         }
     }
 
@@ -54,6 +56,15 @@ impl World {
     /// A call arrives.
     pub fn serve(&mut self, flight: usize) -> Law {
         let Some((worker, call)) = self.flights[flight].take() else { return Ok(()) };
+        if self.at < self.stalled_until {
+            // Its worker asks again meanwhile, and in the end all of it is served.
+            if let Call::Admit { draws, .. } = &call {
+                self.lose(worker, draws.clone());
+            }
+            self.flights[flight] = Some((worker, call));
+            self.later(self.stalled_until - self.at, Event::Call(flight));
+            return Ok(());
+        }
         if !self.up {
             if let Call::Admit { draws, .. } = call {
                 self.lose(worker, draws);
@@ -111,6 +122,10 @@ impl World {
         let faults = self.plan.faults;
         if self.chance.often(faults.crash) && self.up {
             self.store.fuse = Some(self.chance.between(0, 30));
+        }
+        if self.chance.often(faults.stall) {
+            self.stalled_until = self.at + self.chance.between(300 * MILLI, 5 * SECOND);
+            self.note(|_| "the sidecar stands still".to_owned());
         }
         if self.chance.often(faults.sidecar_clock) {
             self.skew = self.step();

@@ -167,11 +167,9 @@ impl Worker {
         }
     }
 
-    /// There will be no answer to these; who waits for one of them waits no longer, as in the filter.
+    /// There will be no answer to these; who waits for one of them asks again, as in the filter.
     pub fn lost(&mut self, draws: &[Draw]) {
-        let asked = |account: u64| draws.iter().any(|draw| draw.account == account);
         draws.iter().for_each(|draw| self.wallet.lost(draw.account));
-        self.waiting.retain(|request| !request.needs.iter().any(|need| asked(need.account)));
     }
 
     /// Nothing keeps it any more.

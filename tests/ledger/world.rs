@@ -62,6 +62,8 @@ pub struct World {
     pub skew: i64,
     pub since: u64,
     pub up: bool,
+    /// It serves nobody until then.
+    pub stalled_until: u64,
     pub quiet: bool,
     pub events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     pub order: u64,
@@ -94,6 +96,7 @@ impl World {
             skew: 0,
             since: EPOCH,
             up: true,
+            stalled_until: 0,
             quiet: false,
             events: BinaryHeap::new(),
             order: 0,
@@ -183,6 +186,7 @@ impl World {
     fn rest(&mut self) {
         self.note(|_| "rest".to_owned());
         self.quiet = true;
+        self.stalled_until = 0;
         self.workers.iter_mut().for_each(|worker| worker.cut_until = 0);
         self.store.fuse = None;
         if !self.up {
