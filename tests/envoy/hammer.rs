@@ -32,8 +32,6 @@ async fn world(keys: &str) -> World {
     let yaml = format!("{TWO_VENDORS}{PRICES}virtual_keys:\n{keys}");
     World::with(&[OPENAI, ANTHROPIC].map(HostSpec::tls), &yaml, |options| {
         options.workers = WORKERS;
-        // A slow machine is no failure of the sidecar.
-        options.sidecar = "deadline: 10s";
     })
     .await
 }

@@ -28,6 +28,7 @@ mod metrics;
 mod order_in_time;
 mod outage;
 mod passthrough;
+mod patience;
 mod push;
 mod quota;
 mod recorded;
