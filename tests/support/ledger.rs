@@ -82,6 +82,30 @@ impl Ledger {
         Ok(u64::try_from(used)?)
     }
 
+    /// What is settled of the limit of this key that counts this, in all its windows.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn used_by(&self, key: &str, counted: &str) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(used), 0) FROM balance JOIN account ON account.id = balance.account \
+                   WHERE account.name = ?1 AND counted = ?2";
+        let used: i64 = self.0.query_row(sql, [key, counted], |row| row.get(0))?;
+        Ok(u64::try_from(used)?)
+    }
+
+    /// Tokens in, tokens out and nano-dollars of all tries of this key, and how many of them say that they are estimated.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn sums_of(&self, key: &str) -> Result<[u64; 4]> {
+        let sql = "SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cost), 0), \
+                   coalesce(sum(estimated), 0) FROM attempt JOIN settlement ON settlement.id = settlement WHERE key = ?1";
+        let sums = self.0.query_row(sql, [key], |row| {
+            Ok([row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?])
+        })?;
+        Ok(sums.map(|sum| u64::try_from(sum).unwrap_or_default()))
+    }
+
     /// Waits until so many are settled, and then a moment longer for any that would be too many.
     ///
     /// # Errors

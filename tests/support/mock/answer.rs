@@ -12,6 +12,7 @@ use hyper::{Request, Response, Version};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::bill;
 use super::case::{self, Case};
 use super::fault::Fault;
 use super::host::{Aborted, Connection, Inner};
@@ -76,6 +77,12 @@ pub(super) async fn handle(
     let planned = plan(&host, &record, &head.headers);
     record.outcome = fault.as_ref().map_or_else(|| planned.outcome.clone(), |fault| format!("fault: {fault}"));
     let vendor = Vendor::of_path(&record.path).unwrap_or(Vendor::OpenAi);
+    // Errors are not billed; an answer is, whatever comes of it on the way.
+    if planned.status == 200 && !matches!(fault, Some(Fault::Status { .. })) {
+        let (input, output) = bill::of(&planned.answer);
+        let mut billed = host.billed.lock().unwrap();
+        *billed = (billed.0 + input, billed.1 + output);
+    }
     host.journal.push(record);
     match fault {
         None => Ok(respond(&host, &connection, planned, None, seq)),
@@ -114,7 +121,7 @@ fn plan(host: &Inner, record: &Record, headers: &HeaderMap) -> Planned {
         None => Err((Vendor::OpenAi, Refusal::of(404, &format!("nothing at {}", record.path)))),
         Some(vendor) if record.credentials().is_empty() => Err((vendor, Refusal::of(401, "no credential"))),
         Some(vendor) => match vendor.ask(&host.name, &record.path, headers, &record.body) {
-            Ok(ask) => Ok((vendor, ask)),
+            Ok(ask) => Ok((vendor, Ask { bill: *host.bill.lock().unwrap(), ..ask })),
             Err(refusal) => Err((vendor, refusal)),
         },
     };

@@ -56,6 +56,10 @@ pub(super) struct Inner {
     pub(super) rules: Mutex<Rules>,
     pub(super) replay: Mutex<Option<Arc<Exchange>>>,
     pub(super) script: Mutex<Option<Arc<Script>>>,
+    /// Tokens of each answer, where a story says so.
+    pub(super) bill: Mutex<Option<(u64, u64)>>,
+    /// Tokens of all answers so far.
+    pub(super) billed: Mutex<(u64, u64)>,
     pub(super) gate: Semaphore,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     next_connection: AtomicU64,
@@ -117,6 +121,8 @@ impl Host {
             rules: Mutex::default(),
             replay: Mutex::default(),
             script: Mutex::default(),
+            bill: Mutex::default(),
+            billed: Mutex::default(),
             gate: Semaphore::new(0),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(0),
@@ -146,6 +152,7 @@ impl Host {
         self.0.rules.lock().unwrap().clear();
         *self.0.replay.lock().unwrap() = None;
         *self.0.script.lock().unwrap() = None;
+        *self.0.bill.lock().unwrap() = None;
         self.0.gate.forget_permits(usize::MAX >> 4);
     }
 
@@ -157,6 +164,16 @@ impl Host {
     /// From now on answers what the script says.
     pub fn script(&self, script: Script) {
         *self.0.script.lock().unwrap() = Some(Arc::new(script));
+    }
+
+    /// From now on each answer reports and bills so many tokens of prompt and answer, whatever can be seen of them.
+    pub fn bill(&self, input: u64, output: u64) {
+        *self.0.bill.lock().unwrap() = Some((input, output));
+    }
+
+    /// Tokens of prompts and answers that were billed so far: of all answers that were made, also those that nobody read.
+    pub fn billed(&self) -> (u64, u64) {
+        *self.0.billed.lock().unwrap()
     }
 
     /// Lets `n` more events through a gate.

@@ -8,6 +8,7 @@
 //! refuse connections while another goes on.
 
 mod answer;
+mod bill;
 mod case;
 pub mod control;
 mod cut;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::vendor::{Answer, Ask, Refusal, pieces, tokens};
+use super::vendor::{Answer, Ask, Refusal, pieces};
 
 const CREATED: u64 = 1_760_000_000;
 
@@ -60,7 +60,7 @@ impl Reply {
 
     fn usage(&self, ask: &Ask) -> Value {
         let arguments: String = self.calls.iter().map(|call| call.arguments.to_string()).collect();
-        let (input, output) = tokens(&ask.last, &format!("{}{arguments}", self.text));
+        let (input, output) = ask.tokens(&format!("{}{arguments}", self.text));
         json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
     }
 

@@ -43,6 +43,8 @@ pub struct Ask {
     pub call: Option<(String, Value)>,
     /// What was said last: user text or the tool's result.
     pub last: String,
+    /// Tokens of prompt and answer to bill, where a story says so: reasoning that is not shown, pages of a file.
+    pub bill: Option<(u64, u64)>,
 }
 
 /// A request the vendor would refuse.
@@ -69,6 +71,11 @@ pub fn text(host: &str, model: &str, last: &str) -> String {
 }
 
 impl Ask {
+    /// Tokens of prompt and answer that are billed for an answer of this text.
+    pub(super) fn tokens(&self, said: &str) -> (u64, u64) {
+        self.bill.unwrap_or_else(|| tokens(&self.last, said))
+    }
+
     /// The answer's text: what the schema accepts, else the host's own words.
     fn text(&self, host: &str) -> String {
         self.schema.as_ref().map_or_else(|| text(host, &self.model, &self.last), |schema| example(schema).to_string())

@@ -7,13 +7,13 @@ mod tool;
 
 use serde_json::{Value, json};
 
-use super::{Ask, pieces, tokens};
+use super::{Ask, pieces};
 
 pub(super) use request::ask;
 
 pub(super) fn unary(host: &str, ask: &Ask, id: u64) -> Vec<u8> {
     if ask.count {
-        let (input, _) = tokens(&ask.last, "");
+        let (input, _) = ask.tokens("");
         return json!({"input_tokens": input}).to_string().into_bytes();
     }
     let (block, reason, said) = match &ask.call {
@@ -26,7 +26,7 @@ pub(super) fn unary(host: &str, ask: &Ask, id: u64) -> Vec<u8> {
             (json!({"type": "text", "text": said}), "end_turn", said)
         }
     };
-    let (input, output) = tokens(&ask.last, &said);
+    let (input, output) = ask.tokens(&said);
     let body = json!({
         "id": format!("msg_{id:08}"), "type": "message", "role": "assistant", "model": ask.model, "content": [block],
         "stop_reason": reason, "stop_sequence": null,
@@ -42,7 +42,7 @@ pub(super) fn stream(host: &str, ask: &Ask, id: u64) -> Vec<Vec<u8>> {
         out.push(format!("event: {}\ndata: {body}\n\n", body["type"].as_str().unwrap_or_default()).into_bytes());
     };
     let said = ask.call.as_ref().map_or_else(|| ask.text(host), |(_, input)| input.to_string());
-    let (input, output) = tokens(&ask.last, &said);
+    let (input, output) = ask.tokens(&said);
     event(json!({"type": "message_start", "message": {
         "id": format!("msg_{id:08}"), "type": "message", "role": "assistant", "model": ask.model, "content": [],
         "stop_reason": null, "stop_sequence": null,

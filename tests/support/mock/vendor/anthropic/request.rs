@@ -74,7 +74,7 @@ pub(in super::super) fn ask(counts: bool, headers: &hyper::HeaderMap, body: &Val
     ensure(marks <= MOST_BREAKPOINTS, "cache_control", || format!("{marks} blocks with cache_control are too many"))?;
     let stream = boolean(body, "stream")?;
     let schema = body.pointer("/output_config/format/schema").cloned();
-    Ok(Ask { model, stream, usage: true, schema, n: 1, count: counts, call, last: said.last })
+    Ok(Ask { model, stream, usage: true, schema, n: 1, count: counts, call, last: said.last, bill: None })
 }
 
 /// Whether the model is to think.

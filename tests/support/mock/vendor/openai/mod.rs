@@ -6,7 +6,7 @@ mod tool;
 
 use serde_json::{Value, json};
 
-use super::{Ask, pieces, tokens};
+use super::{Ask, pieces};
 
 pub(super) use request::ask;
 
@@ -88,7 +88,7 @@ fn call_id(id: u64) -> String {
 }
 
 fn usage(ask: &Ask, said: &str) -> Value {
-    let (input, output) = tokens(&ask.last, said);
+    let (input, output) = ask.tokens(said);
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0,

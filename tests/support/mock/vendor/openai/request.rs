@@ -79,7 +79,7 @@ pub(in super::super) fn ask(host: &str, body: &Value) -> Checked<Ask> {
     let call = tool::chosen(body)?.filter(|_| !after_tool);
     let schema = body.pointer("/response_format/json_schema/schema").cloned();
     let n = count(body, "n")?.unwrap_or(1);
-    Ok(Ask { model, stream, usage, schema, n, count: false, call, last })
+    Ok(Ask { model, stream, usage, schema, n, count: false, call, last, bill: None })
 }
 
 fn sampling(body: &Value, model: &str) -> Checked<()> {
