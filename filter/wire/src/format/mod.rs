@@ -15,7 +15,7 @@ mod schema;
 pub use label::label;
 pub use loss::Spelling;
 
-use crate::ir::{Event, Fault, Losses, Operation, Request, Response, Usage};
+use crate::ir::{Certain, Event, Fault, Losses, Operation, Request, Response, Usage};
 use crate::json::Object;
 use crate::scan::{Edit, Member, Scan, quoted};
 
@@ -170,6 +170,10 @@ pub trait StreamDecode {
     fn finish(&mut self, out: &mut Vec<Event>);
     /// Events that could not be understood, or were too large, and were left out.
     fn skipped(&self) -> u64;
+    /// Which totals of the reported usage are final. By default none is.
+    fn certain(&self) -> Certain {
+        Certain::default()
+    }
 }
 
 /// Passes a stream through and reads along.
@@ -180,6 +184,10 @@ pub trait StreamWatch {
     fn finish(&mut self, out: &mut Vec<u8>);
     /// What has been reported so far.
     fn usage(&self) -> Usage;
+    /// Which totals of it are final. By default none is.
+    fn certain(&self) -> Certain {
+        Certain::default()
+    }
     /// The provider's own end marker was seen, so the stream is whole.
     fn done(&self) -> bool;
     /// The provider has reported an error, so the client knows that the stream is not whole.

@@ -17,7 +17,7 @@ pub use request::{
     ServiceTier, Tool, ToolChoice, Turn, WebSearch,
 };
 pub use response::{Response, StopReason};
-pub use usage::Usage;
+pub use usage::{Certain, Usage};
 
 /// What an encoding could not carry over: paths of members in the client's own spelling.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

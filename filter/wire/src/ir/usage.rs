@@ -26,6 +26,37 @@ pub struct Usage {
     pub audio_output: Option<u64>,
 }
 
+/// Which totals of a [`Usage`] no later event can change, by the format's own protocol.
+///
+/// ```text
+/// Chat Completions  the usage chunk after `finish_reason`                        input and output
+/// Messages          `message_start`: input; `message_stop` after a count         input and output
+/// a whole body      whatever its `usage` has
+/// ```
+///
+/// A vendor's own tools and its compaction change the prompt of Messages after its start; strict limits refuse both.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Certain {
+    /// [`Usage::input`] and its parts.
+    pub input: bool,
+    /// [`Usage::output`] and its parts.
+    pub output: bool,
+}
+
+impl Certain {
+    /// The totals that a whole answer reported.
+    #[must_use]
+    pub fn of(usage: &Usage) -> Self {
+        Self { input: usage.input.is_some(), output: usage.output.is_some() }
+    }
+
+    /// Both totals are certain.
+    #[must_use]
+    pub fn all(self) -> bool {
+        self.input && self.output
+    }
+}
+
 impl Usage {
     /// Later reports win over earlier ones, field by field: streams report input first and output last.
     pub fn update(&mut self, later: &Self) {

@@ -8,6 +8,8 @@ mod bounds;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod doc;
 #[cfg(test)]
 mod fault;

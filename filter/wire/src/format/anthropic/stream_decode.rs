@@ -7,7 +7,7 @@ use super::usage::Counts;
 use super::{ANSWER_TOOL, citation, fault, response};
 use crate::format::{Malformed, StreamDecode, bounds, fault as faults};
 use crate::framing::{Frame, sse};
-use crate::ir::{Event, PartStart};
+use crate::ir::{Certain, Event, PartStart};
 use crate::json::Object;
 
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Decoder {
     calls: bool,
     begun: bool,
     skipped: u64,
+    /// `message_stop` was seen.
+    stopped: bool,
     /// `message_stop`, or a fault: nothing counts any more.
     over: bool,
 }
@@ -54,6 +56,10 @@ impl StreamDecode for Decoder {
 
     fn skipped(&self) -> u64 {
         self.sse.skipped() + self.skipped
+    }
+
+    fn certain(&self) -> Certain {
+        self.counts.certain(self.stopped)
     }
 }
 
@@ -91,9 +97,13 @@ impl Decoder {
                     let shaped = self.shaped && !self.calls;
                     out.extend(reason.map(|word| Event::Stop(response::stop_of(&word, sequence, shaped))));
                 }
-                self.usage(&mut o, out);
+                if let Ok(Some(raw)) = o.raw("usage") {
+                    self.counts.delta(raw);
+                    out.push(Event::Usage(self.counts.usage()));
+                }
             }
             "message_stop" => {
+                self.stopped = true;
                 // Its own end may be among what was left out.
                 self.end(out);
                 out.push(Event::Done);
@@ -118,15 +128,11 @@ impl Decoder {
         if !std::mem::replace(&mut self.begun, true) {
             out.push(Event::Start { id, model, created: None });
         }
-        self.usage(&mut message, out);
-        Ok(())
-    }
-
-    fn usage(&mut self, o: &mut Object<'_>, out: &mut Vec<Event>) {
-        if let Ok(Some(raw)) = o.raw("usage") {
-            self.counts.update(raw);
+        if let Ok(Some(raw)) = message.raw("usage") {
+            self.counts.start(raw);
             out.push(Event::Usage(self.counts.usage()));
         }
+        Ok(())
     }
 
     fn block(&mut self, o: &mut Object<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::NAME;
-use crate::ir::{Extra, Usage};
+use crate::ir::{Certain, Extra, Usage};
 use crate::json::{Object, ObjectWriter};
 
 /// Counts as reported so far. A stream reports some at its start and some at its end.
@@ -15,6 +15,10 @@ pub(super) struct Counts {
     cache_write: Option<u64>,
     cache_write_long: Option<u64>,
     thinking: Option<u64>,
+    /// `message_start` told the length of the prompt.
+    begun: bool,
+    /// `message_delta` told the length of the answer; what stands in `message_start` is a first token or none.
+    ended: bool,
 }
 
 impl Counts {
@@ -36,6 +40,27 @@ impl Counts {
             self.thinking = details.u64("thinking_tokens").ok().flatten().or(self.thinking);
         }
         o.rest(NAME)
+    }
+
+    /// Those of `message_start`.
+    pub(super) fn start(&mut self, raw: &RawValue) {
+        self.update(raw);
+        // Servers that count the prompt at the end begin with zero.
+        self.begun |= self.usage().input > Some(0);
+    }
+
+    /// Those of `message_delta`, which count all so far.
+    pub(super) fn delta(&mut self, raw: &RawValue) {
+        let first = self.output.take();
+        self.update(raw);
+        self.ended |= self.output.is_some();
+        self.output = self.output.or(first);
+    }
+
+    /// What cannot change any more; `stopped`: `message_stop` was seen.
+    pub(super) fn certain(&self, stopped: bool) -> Certain {
+        let input = self.begun || stopped && self.fresh.is_some();
+        Certain { input, output: stopped && self.ended }
     }
 
     pub(super) fn usage(&self) -> Usage {

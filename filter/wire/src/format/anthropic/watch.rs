@@ -5,7 +5,7 @@ use memchr::memmem;
 use super::usage::Counts;
 use crate::format::StreamWatch;
 use crate::framing::{Frame, sse};
-use crate::ir::Usage;
+use crate::ir::{Certain, Usage};
 use crate::json::Object;
 
 /// Passes everything on as it comes: usage is part of the protocol, so there is nothing to hide.
@@ -50,12 +50,19 @@ impl Watch {
     fn event(&mut self, data: &str) -> Option<()> {
         let mut o = Object::parse(data.as_bytes()).ok()?;
         let kind = o.str("type").ok()??;
-        let mut counted = None;
         match kind.as_ref() {
             "message_stop" => self.done = true,
             "error" => self.failed = true,
-            "message_start" => counted = o.object("message").ok()?,
-            "message_delta" => counted = Some(o),
+            "message_start" => {
+                if let Some(raw) = o.object("message").ok()?.and_then(|mut o| o.raw("usage").ok().flatten()) {
+                    self.counts.start(raw);
+                }
+            }
+            "message_delta" => {
+                if let Some(raw) = o.raw("usage").ok().flatten() {
+                    self.counts.delta(raw);
+                }
+            }
             "content_block_start" => {
                 let mut block = o.object("content_block").ok()??;
                 let kind = block.str("type").ok()??;
@@ -63,9 +70,6 @@ impl Watch {
             }
             "content_block_delta" => self.content |= says(&mut o.object("delta").ok()??),
             _ => {}
-        }
-        if let Some(raw) = counted.and_then(|mut o| o.raw("usage").ok().flatten()) {
-            self.counts.update(raw);
         }
         Some(())
     }
@@ -92,6 +96,10 @@ impl StreamWatch for Watch {
 
     fn usage(&self) -> Usage {
         self.counts.usage()
+    }
+
+    fn certain(&self) -> Certain {
+        self.counts.certain(self.done)
     }
 
     fn done(&self) -> bool {

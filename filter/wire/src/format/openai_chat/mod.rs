@@ -9,6 +9,7 @@ mod annotation;
 mod arguments;
 mod cut;
 mod fault;
+mod finality;
 mod mend;
 mod message_decode;
 mod message_encode;

@@ -9,12 +9,13 @@
 //! content is.
 
 use super::arguments::Arguments;
+use super::finality::Finality;
 use super::reasoning::{Detail, Said};
 use super::response::{self, Piece};
 use super::{annotation, fault, message_decode, usage};
 use crate::format::{Malformed, StreamDecode, bounds, fault as faults};
 use crate::framing::{Frame, sse};
-use crate::ir::{Citation, Event, PartStart};
+use crate::ir::{Certain, Citation, Event, PartStart};
 use crate::json::Object;
 
 /// More calls in one answer than any server makes; a bound on what is remembered.
@@ -42,6 +43,7 @@ pub(super) struct Decoder {
     /// `[DONE]`, or a fault: nothing counts any more.
     over: bool,
     skipped: u64,
+    finality: Finality,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,10 @@ impl StreamDecode for Decoder {
     fn skipped(&self) -> u64 {
         self.sse.skipped() + self.skipped
     }
+
+    fn certain(&self) -> Certain {
+        self.finality.certain()
+    }
 }
 
 impl Decoder {
@@ -98,7 +104,10 @@ impl Decoder {
             _ if self.over => {}
             _ if frame.after_gap => self.fail("an event is too large", out),
             "" => {}
-            "[DONE]" => self.done(out),
+            "[DONE]" => {
+                self.finality.done();
+                self.done(out);
+            }
             data => self.skipped += u64::from(self.chunk(data, out).is_err()),
         }
     }
@@ -128,6 +137,7 @@ impl Decoder {
             return Ok(());
         }
         let choices = o.list("choices", &bounds::CHOICES)?.unwrap_or_default();
+        let alone = choices.is_empty();
         // Azure opens with a chunk that has neither, nor an id.
         if self.id.is_none() && !(choices.is_empty() && counts.is_empty()) {
             let id = o.string("id")?.unwrap_or_default();
@@ -141,6 +151,9 @@ impl Decoder {
             if !self.over && choice.u64("index")?.unwrap_or(0) == 0 {
                 understood = self.choice(&o, &mut choice, out);
             }
+        }
+        if !self.over {
+            self.finality.report(&counts, self.stopped, alone);
         }
         out.extend((!counts.is_empty() && !self.over).then_some(Event::Usage(counts)));
         understood

@@ -1,9 +1,10 @@
 //! Reads along a stream of chunks that is passed through.
 
+use super::finality::Finality;
 use super::{cut, stream_decode, usage};
 use crate::format::{StreamWatch, bounds};
 use crate::framing::{Frame, sse};
-use crate::ir::{Event, Usage};
+use crate::ir::{Certain, Event, Usage};
 use crate::json::find::Name;
 use crate::json::{self, Object};
 
@@ -32,6 +33,7 @@ pub(super) struct Watch {
     content: bool,
     failed: bool,
     skipped: u64,
+    finality: Finality,
 }
 
 impl Watch {
@@ -49,6 +51,7 @@ impl Watch {
                 "" => Some(false),
                 "[DONE]" => {
                     self.done = true;
+                    self.finality.done();
                     Some(false)
                 }
                 // Most chunks are not parsed. What is no JSON at all shows at its ends.
@@ -78,13 +81,16 @@ impl Watch {
         let choices = o.list("choices", &bounds::CHOICES).ok().flatten();
         let reported = o.raw("usage").ok().flatten();
         let groq = o.object("x_groq").ok().flatten().and_then(|mut inner| inner.raw("usage").ok().flatten());
-        if let Some(raw) = reported.or(groq) {
-            self.usage.update(&usage::read(raw));
-        }
+        let usage = reported.or(groq).map(usage::read);
+        let bare = choices.as_ref().is_none_or(Vec::is_empty);
         let alone = reported.is_some() && choices.as_ref().is_some_and(Vec::is_empty);
         for raw in choices.unwrap_or_default() {
             let word = json::member(raw, "finish_reason");
             self.finished |= word.is_some_and(|word| json::kind(word) == "string" && word.get() != "\"\"");
+        }
+        if let Some(usage) = usage {
+            self.usage.update(&usage);
+            self.finality.report(&usage, self.finished, bare);
         }
         Some(alone)
     }
@@ -163,6 +169,10 @@ impl StreamWatch for Watch {
 
     fn usage(&self) -> Usage {
         self.usage
+    }
+
+    fn certain(&self) -> Certain {
+        self.finality.certain()
     }
 
     fn done(&self) -> bool {
