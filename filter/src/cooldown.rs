@@ -5,16 +5,16 @@
 //! A lane in health costs the one call that every plan makes to read the records. That a lane serves is written only
 //! where a record of it was among those read last.
 
-use engine::config::snapshot::{Lane, Snapshot};
-use engine::cooldown::Cooldowns;
+use engine::config::snapshot::Snapshot;
+use engine::cooldown::{Cooldowns, Mark, Place};
 use engine::draw::Draw;
-use engine::exchange::{Exchange, Marked};
+use engine::exchange::Exchange;
 use engine::route::{Plan, Refusal};
 
 use crate::{host, vm};
 
 /// Shared data: all records. Another name than that of any older shape of them.
-const SHARED: &str = "rests";
+const SHARED: &str = "rests_by_model";
 
 /// Plans by the records as they are now, and again if another request tries the lane that this one would have tried.
 pub(crate) fn plan(
@@ -25,10 +25,10 @@ pub(crate) fn plan(
     read(now);
     let mut planned = || vm::with(|vm| draw(&vm.cooldowns, &mut vm.draw));
     let first = planned()?;
-    let lane = first.as_ref().ok().and_then(|plan| snapshot.lanes.get(plan.hops.first()?.lane));
-    let due = |lane: &&Lane| vm::with(|vm| vm.cooldowns.due(lane, now)) == Some(true);
-    match lane.filter(due) {
-        Some(lane) if !claim(lane, now) => planned(),
+    let place = first.as_ref().ok().and_then(|plan| plan.hops.first()?.place(snapshot));
+    let due = |place: &Place<'_>| vm::with(|vm| vm.cooldowns.due(*place, now)) == Some(true);
+    match place.filter(due) {
+        Some(place) if !claim(place, now) => planned(),
         Some(_) | None => Some(first),
     }
 }
@@ -42,12 +42,12 @@ fn keep(records: Cooldowns) {
     vm::with(|vm| vm.cooldowns = records);
 }
 
-/// Is this request the one that tries a lane whose rest is over? False if another one does.
-fn claim(lane: &Lane, now: u64) -> bool {
+/// Is this request the one that tries a model or a key whose rest is over? False if another one does.
+fn claim(place: Place<'_>, now: u64) -> bool {
     let mut claimed = false;
     let written = host::update_shared(SHARED, |old| {
         let mut records = Cooldowns::parse(old, now);
-        claimed = records.claim(lane, now);
+        claimed = records.claim(place, now);
         records.to_bytes()
     });
     match &written {
@@ -60,32 +60,30 @@ fn claim(lane: &Lane, now: u64) -> bool {
 
 /// Tells the other workers what the request's tries said of their lanes.
 pub(crate) fn share(ex: &mut Exchange, now: u64) {
-    ex.share(|snapshot, marked| write(snapshot, marked, now));
+    ex.share(|snapshot, place, mark| write(snapshot, place, mark, now));
 }
 
 /// The client is about to see the last try's answer.
 pub(crate) fn served(ex: &Exchange, now: u64) {
-    let known = |marked: &Marked| {
-        let lane = ex.snapshot.lanes.get(marked.lane)?;
-        vm::with(|vm| vm.cooldowns.knows(lane))
-    };
-    if let Some(marked) = ex.served().filter(|marked| known(marked) == Some(true)) {
-        write(&ex.snapshot, marked, now);
+    let Some(marked) = ex.served() else { return };
+    if let Some(place) = ex.place(&marked)
+        && vm::with(|vm| vm.cooldowns.knows(place)) == Some(true)
+    {
+        write(&ex.snapshot, place, marked.mark, now);
     }
 }
 
-/// True if the lane rests by it.
-fn write(snapshot: &Snapshot, marked: Marked, now: u64) -> bool {
-    let Some(lane) = snapshot.lanes.get(marked.lane) else { return false };
+/// True if the model or the key rests by it.
+fn write(snapshot: &Snapshot, place: Place<'_>, mark: Mark, now: u64) -> bool {
     let mut rested = false;
     let written = host::update_shared(SHARED, |old| {
         let mut records = Cooldowns::parse(old, now);
-        rested = records.note(lane, marked.mark, &snapshot.lanes, &snapshot.retry.rest, now);
+        rested = records.note(place, mark, &snapshot.lanes, &snapshot.retry.rest, now);
         records.to_bytes()
     });
     match written {
         Ok(new) => keep(Cooldowns::parse(&new, now)),
-        Err(_) => log::warn!("what became of a try at {} could not be shared", lane.cluster),
+        Err(_) => log::warn!("what became of a try at {} could not be shared", place.lane.cluster),
     }
     rested
 }

@@ -2,10 +2,13 @@
 #![cfg(test)]
 
 use engine::config::snapshot::{Lane, Snapshot};
-use engine::cooldown::{Cooldowns, LONGEST, Mark, TRIAL};
+use engine::cooldown::{Cooldowns, LONGEST, MODELS, Mark, Place, TRIAL};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000_000;
+const MODEL: &str = "gpt-4o";
+/// Bytes of one record.
+const RECORD: usize = 40;
 /// When everything begins.
 const START: u64 = 1_000 * SECOND;
 
@@ -26,8 +29,9 @@ impl Shared {
         Self { bytes: Vec::new(), config: snapshot(rest) }
     }
 
-    fn lane(&self) -> &Lane {
-        &self.config.lanes[0]
+    /// What everything is about, unless it says otherwise.
+    fn place(&self) -> Place<'_> {
+        Place { lane: &self.config.lanes[0], model: MODEL }
     }
 
     fn read(&self, now: u64) -> Cooldowns {
@@ -36,25 +40,25 @@ impl Shared {
 
     fn note(&mut self, mark: Mark, now: u64) -> bool {
         let mut records = self.read(now);
-        let rested = records.note(self.lane(), mark, &self.config.lanes, &self.config.retry.rest, now);
+        let rested = records.note(self.place(), mark, &self.config.lanes, &self.config.retry.rest, now);
         self.bytes = records.to_bytes();
         rested
     }
 
     fn claim(&mut self, now: u64) -> bool {
         let mut records = self.read(now);
-        let claimed = records.claim(self.lane(), now);
+        let claimed = records.claim(self.place(), now);
         self.bytes = records.to_bytes();
         claimed
     }
 
     /// Seconds it still rests.
     fn rests(&self, now: u64) -> Option<u64> {
-        self.read(now).until(self.lane(), now).map(|until| (until - now) / SECOND)
+        self.read(now).until(self.place(), now).map(|until| (until - now) / SECOND)
     }
 
     fn due(&self, now: u64) -> bool {
-        self.read(now).due(self.lane(), now)
+        self.read(now).due(self.place(), now)
     }
 }
 
@@ -128,7 +132,7 @@ fn what_a_provider_told_needs_no_trial_and_a_longer_rest_stays() {
     let mut shared = Shared::new(&json!({}));
     assert!(shared.note(Mark::Until(START + 7 * SECOND), START));
     assert_eq!(shared.rests(START), Some(7));
-    assert!(shared.read(START).told(shared.lane(), START));
+    assert!(shared.read(START).told(shared.place(), START));
     shared.note(Mark::Until(START + 3 * SECOND), START);
     shared.note(Mark::Served(START), START);
     shared.note(Mark::Failed, START);
@@ -137,7 +141,6 @@ fn what_a_provider_told_needs_no_trial_and_a_longer_rest_stays() {
     assert_eq!((shared.rests(over), shared.due(over)), (None, false));
     shared.note(Mark::Refused, START);
     assert_eq!(shared.rests(START), Some(60), "but a refused key is worse");
-    assert!(!shared.read(START).told(shared.lane(), START));
 }
 
 #[test]
@@ -174,12 +177,13 @@ fn there_are_no_more_records_than_lanes() {
         let lane =
             Lane { cluster: cluster.to_owned(), hash: engine::cooldown::lane_hash(cluster), ..other.lanes[0].clone() };
         let lanes = [std::slice::from_ref(&lane), other.lanes.as_slice()].concat();
-        records.note(&lane, Mark::Refused, &lanes, &other.retry.rest, START);
-        assert_eq!(records.to_bytes().len(), 32 * if n < 2 { 1 } else { n - 1 }, "{cluster}: the others went");
+        let place = Place { lane: &lane, model: MODEL };
+        records.note(place, Mark::Refused, &lanes, &other.retry.rest, START);
+        assert_eq!(records.to_bytes().len(), RECORD * if n < 2 { 1 } else { n - 1 }, "{cluster}: the others went");
     }
     shared.bytes = records.to_bytes();
     assert!(!shared.note(Mark::Until(START + SECOND), START + LONGEST));
-    assert_eq!(shared.bytes.len(), 32, "it was over before it began");
+    assert_eq!(shared.bytes.len(), 2 * RECORD, "it was over before it began");
 }
 
 #[test]
@@ -188,11 +192,11 @@ fn what_is_no_record_is_passed_over() {
     shared.note(Mark::Refused, START);
     let good = shared.bytes.clone();
     for state in [0, 5, 255] {
-        shared.bytes[24] = state;
+        shared.bytes[32] = state;
         assert_eq!(shared.read(START), Cooldowns::default(), "a state nobody knows");
     }
     shared.bytes = good.clone();
-    shared.bytes[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+    shared.bytes[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
     assert_eq!(shared.rests(START), None, "longer than any rest can be");
     for cut in 0..good.len() {
         assert_eq!(Cooldowns::parse(&good[..cut], START), Cooldowns::default());
@@ -200,7 +204,68 @@ fn what_is_no_record_is_passed_over() {
     for byte in 0..=255_u8 {
         let garbage = vec![byte; 4096];
         let mut records = Cooldowns::parse(&garbage, START);
-        records.note(shared.lane(), Mark::Served(START), &shared.config.lanes, &shared.config.retry.rest, START);
+        records.note(shared.place(), Mark::Served(START), &shared.config.lanes, &shared.config.retry.rest, START);
         assert!(records.to_bytes().is_empty(), "none of it is of this configuration");
     }
+}
+
+/// What rests at `now`: key and model, of two keys and two models.
+fn resting(shared: &Shared, now: u64) -> Vec<(usize, &'static str)> {
+    let records = shared.read(now);
+    let all = [(0, MODEL), (0, "other"), (1, MODEL), (1, "other")];
+    let rests = |(lane, model): &(usize, &str)| {
+        records.until(Place { lane: &shared.config.lanes[*lane], model }, now).is_some()
+    };
+    all.into_iter().filter(rests).collect()
+}
+
+#[test]
+fn a_rest_is_as_wide_as_its_fault() {
+    let model = vec![(0, MODEL)];
+    let key = vec![(0, MODEL), (0, "other")];
+    let until = START + 30 * SECOND;
+    let cases = [
+        (Mark::Until(until), &model),
+        (Mark::Limited, &model),
+        (Mark::KeyUntil(until), &key),
+        (Mark::Refused, &key),
+        (Mark::Failed, &key),
+        (Mark::Doubted, &key),
+    ];
+    for (mark, expected) in cases {
+        let mut shared = Shared::new(&json!({}));
+        (0..5).for_each(|_| {
+            shared.note(mark, START);
+        });
+        assert_eq!(resting(&shared, START), *expected, "{mark:?}");
+    }
+}
+
+#[test]
+fn a_model_and_its_key_rest_each_by_itself() {
+    let mut shared = Shared::new(&json!({}));
+    shared.note(Mark::Until(START + 30 * SECOND), START);
+    shared.note(Mark::Refused, START);
+    assert_eq!(shared.rests(START), Some(60), "the later end counts");
+    let over = START + 60 * SECOND;
+    assert!(shared.due(over) && shared.claim(over), "the key is to be tried, with any model");
+    shared.note(Mark::Served(over), over);
+    assert!(shared.bytes.is_empty(), "a good answer ends both");
+}
+
+#[test]
+fn naming_many_models_neither_grows_the_records_nor_touches_another_key() {
+    let mut shared = Shared::new(&json!({}));
+    let Shared { bytes, config } = &mut shared;
+    let mut records = Cooldowns::default();
+    let mut note = |lane: usize, model: &str, until: u64| {
+        let place = Place { lane: &config.lanes[lane], model };
+        records.note(place, Mark::Until(until), &config.lanes, &config.retry.rest, START);
+    };
+    note(1, MODEL, START + SECOND);
+    note(0, MODEL, START + LONGEST);
+    (0..1000).for_each(|n| note(0, &format!("made-up-{n}"), START + 2 * SECOND));
+    *bytes = records.to_bytes();
+    assert_eq!(bytes.len(), (MODELS + 1) * RECORD);
+    assert_eq!(resting(&shared, START), [(0, MODEL), (1, MODEL)], "the longest rest and the other key's stay");
 }

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use engine::config::snapshot::{KeyCandidate, Names, Snapshot, VirtualKey};
-use engine::cooldown::{Cooldowns, Mark};
+use engine::cooldown::{Place, Cooldowns, Mark};
 use engine::draw::Draw;
 use engine::route::{Ask, Plan, Refusal, listed, plan};
 use serde_json::json;
@@ -51,7 +51,7 @@ fn own(provider: &str, models: &[&str], weight: f64) -> KeyCandidate {
 
 /// The provider said when to come back.
 fn tell(s: &Snapshot, rest: &mut Cooldowns, lane: usize, until: u64) {
-    assert!(rest.note(&s.lanes[lane], Mark::Until(until), &s.lanes, &s.retry.rest, 1));
+    assert!(rest.note(Place { lane: &s.lanes[lane], model: "gpt-4o" }, Mark::Until(until), &s.lanes, &s.retry.rest, 1));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_clients_text_in_a_message_is_bounded_and_visible() {
 
 /// The key was refused at this time: it rests for a minute.
 fn refuse(s: &Snapshot, rest: &mut Cooldowns, lane: usize, at: u64) {
-    rest.note(&s.lanes[lane], Mark::Refused, &s.lanes, &s.retry.rest, at);
+    rest.note(Place { lane: &s.lanes[lane], model: "gpt-4o" }, Mark::Refused, &s.lanes, &s.retry.rest, at);
 }
 
 const MINUTE: u64 = 60_000_000_000;
@@ -213,7 +213,7 @@ fn a_lane_whose_rest_is_over_is_first_by_the_draw_or_else_last() {
         firsts += usize::from(at == [0]);
     }
     assert!((100..170).contains(&firsts), "its share is what it was: {firsts}");
-    assert!(rest.claim(&s.lanes[0], 2 * MINUTE));
+    assert!(rest.claim(Place { lane: &s.lanes[0], model: "gpt-4o" }, 2 * MINUTE));
     let p = plan(&s, ask("chat"), &rest, 2 * MINUTE, &mut Draw::new(1), &mut |_| true).unwrap();
     assert_eq!(p.hops.iter().position(|hop| hop.lane == 0), Some(p.hops.len() - 1), "the others see it resting");
 }

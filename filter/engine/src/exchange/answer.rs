@@ -19,7 +19,8 @@ use wire::ir::{Event, Fault, FaultKind};
 
 use super::head::{Kept, client_head};
 use super::hold::{Flaw, Hold, Verdict};
-use super::judge::{fail, judge, number, retry_after};
+use super::judge::{fail, judge, number};
+use super::retry_after::retry_after;
 use super::{Exchange, Headers, Status, bodiless, vendor};
 
 /// How the body of an answer is treated.
@@ -96,9 +97,10 @@ impl Answer {
         if let Some(current) = ex.tries.last_mut() {
             current.status = Some(status);
             current.complete = end && !ok;
+            current.of_account = vendor::of_account(headers);
         }
         let streamed = get("content-type").is_some_and(|v| v.trim_ascii_start().starts_with(b"text/event-stream"));
-        let retry_after = retry_after(&get);
+        let retry_after = retry_after(&get, now);
         let mut out = Head::default();
         let told = retry_after.or_else(|| vendor::exhausted(headers, format.name(), now));
         let referred = !ok && judge(ex, status, end, told, now, &mut out);

@@ -9,7 +9,7 @@ use wire::ir::Fault;
 use super::head::seal;
 use super::{Disposition, Exchange, Flaw, Head, Headers, Marked, Status};
 use crate::config::snapshot::{ErrorRule, Snapshot};
-use crate::cooldown::{LONGEST, Mark};
+use crate::cooldown::{LONGEST, Mark, Place};
 use crate::route::Hop;
 
 use Disposition::{
@@ -124,14 +124,20 @@ impl Exchange {
     }
 
     /// Hands on what the tries say of their lanes. `note` keeps one such word, and says whether the lane rests by it.
-    pub fn share(&mut self, mut note: impl FnMut(&Snapshot, Marked) -> bool) {
+    pub fn share(&mut self, mut note: impl FnMut(&Snapshot, Place<'_>, Mark) -> bool) {
         for marked in std::mem::take(&mut self.marks) {
-            if note(&self.snapshot, marked)
+            if self.place(&marked).is_some_and(|place| note(&self.snapshot, place, marked.mark))
                 && let Some(tried) = self.tries.get_mut(marked.of)
             {
                 tried.cooled = true;
             }
         }
+    }
+
+    /// What a word is about: lane and model of its try.
+    #[must_use]
+    pub fn place(&self, marked: &Marked) -> Option<Place<'_>> {
+        self.plan.hops.get(self.tries.get(marked.of)?.hop)?.place(&self.snapshot)
     }
 
     /// The lane whose answer the client is about to see, if that shows it in health: an answer, or the client's own fault.
@@ -171,7 +177,11 @@ fn by_status(ex: &Exchange, status: u16) -> Kind {
 
 fn mark_of(ex: &Exchange, is: Disposition) -> Option<Mark> {
     match is {
-        RateLimited => Some(told(ex).map_or(Mark::Limited, Mark::Until)),
+        RateLimited => Some(match (told(ex), ex.tries.last().is_some_and(|current| current.of_account)) {
+            (Some(until), true) => Mark::KeyUntil(until),
+            (Some(until), false) => Mark::Until(until),
+            (None, _) => Mark::Limited,
+        }),
         HardDown => Some(Mark::Refused),
         Transient | Empty | Garbled | Stalled => Some(Mark::Failed),
         ClientFault | ContextTooLong | ContentPolicy => None,
@@ -180,7 +190,9 @@ fn mark_of(ex: &Exchange, is: Disposition) -> Option<Mark> {
 
 fn by_rule_of(ex: &Exchange, rule: &ErrorRule, now: u64) -> Kind {
     let rest = rule.rest.map(|rest| u64::try_from(rest.as_nanos()).unwrap_or(LONGEST));
-    let mark = rest.map(|rest| Mark::Until(now.saturating_add(rest))).or_else(|| mark_of(ex, rule.is));
+    // What a client can bring about by a model's name keeps nobody from the others.
+    let until = if rule.is == HardDown { Mark::KeyUntil } else { Mark::Until };
+    let mark = rest.map(|rest| until(now.saturating_add(rest))).or_else(|| mark_of(ex, rule.is));
     Kind { is: rule.is, mark }
 }
 
@@ -225,9 +237,12 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
     let former = left.first().map(|hop| hop.lane);
     match kind.is {
         RateLimited | HardDown => {
-            if matches!(kind.mark, Some(Mark::Until(_) | Mark::Refused | Mark::Limited)) {
-                left.retain(|hop| hop.lane != failed.lane);
-            }
+            let rests = |hop: &Hop| match kind.mark {
+                Some(Mark::KeyUntil(_) | Mark::Refused) => hop.lane == failed.lane,
+                Some(Mark::Until(_) | Mark::Limited) => hop.lane == failed.lane && hop.model == failed.model,
+                Some(Mark::Served(_) | Mark::Failed | Mark::Doubted) | None => false,
+            };
+            left.retain(|hop| !rests(hop));
             // The same provider's other key first: it has the same model and very likely the same price.
             let (mut first, rest): (Vec<_>, Vec<_>) =
                 left.into_iter().partition(|hop| hop.lane != failed.lane && same(hop));
@@ -294,11 +309,4 @@ fn retrail(ex: &Exchange, head: &mut Headers) {
 
 pub(super) fn number(value: Option<&[u8]>) -> Option<u64> {
     std::str::from_utf8(value?).ok()?.trim().parse().ok()
-}
-
-/// `retry-after-ms` (OpenAI, Azure) or `retry-after` in seconds (RFC 9110 §10.2.3; its date form is not used by any
-/// provider we know), in nanoseconds.
-pub(super) fn retry_after<'a>(get: &impl Fn(&str) -> Option<&'a [u8]>) -> Option<u64> {
-    let ms = number(get("retry-after-ms")).map(|n| n.saturating_mul(1_000_000));
-    ms.or_else(|| number(get("retry-after")).map(|n| n.saturating_mul(1_000_000_000)))
 }

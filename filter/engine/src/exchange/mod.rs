@@ -23,6 +23,7 @@ mod intake;
 mod judge;
 mod limited;
 mod reply;
+mod retry_after;
 mod settle;
 mod trail;
 mod vendor;
@@ -72,8 +73,10 @@ pub struct Try {
     pub flaw: Option<Flaw>,
     /// What kind of failure it was.
     pub disposition: Option<Disposition>,
-    /// Unix nanoseconds before which the provider does not want to hear of this key.
+    /// Unix nanoseconds before which the provider does not want to hear of this model with this key.
     pub told: Option<u64>,
+    /// That holds for all models: the provider's headers name a limit of the whole account.
+    pub of_account: bool,
     /// Unix nanoseconds of the first content of a streamed answer.
     pub first_content: Option<u64>,
     /// Members of the request that this try could not carry over.

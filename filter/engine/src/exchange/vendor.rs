@@ -113,6 +113,18 @@ pub(super) fn exhausted<B: AsRef<[u8]>>(headers: &[(B, B)], format: &str, now: u
     waits.max()
 }
 
+/// Anthropic's word that a subscription's unified limit, not one model's, refused the request; and the windows that all
+/// models share. Others (`seven_day_opus`) are of one family of models.
+const UNIFIED: (&str, &str) =
+    ("anthropic-ratelimit-unified-status", "anthropic-ratelimit-unified-representative-claim");
+const SHARED_WINDOWS: [&[u8]; 2] = [b"five_hour", b"seven_day"];
+
+/// The limit that an error tells of is the whole account's, whatever the model.
+pub(super) fn of_account<B: AsRef<[u8]>>(headers: &[(B, B)]) -> bool {
+    let get = |name: &str| headers.iter().find(|(n, _)| n.as_ref() == name.as_bytes()).map(|(_, value)| value.as_ref());
+    get(UNIFIED.0) == Some(b"rejected") && get(UNIFIED.1).is_some_and(|window| SHARED_WINDOWS.contains(&window))
+}
+
 fn row(format: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.format == format)
 }
@@ -209,7 +221,7 @@ fn time(unix: u64) -> Option<String> {
 }
 
 /// Unix seconds of an RFC 3339 time in UTC, the only zone vendors use.
-fn unix(text: &str) -> Option<u64> {
+pub(super) fn unix(text: &str) -> Option<u64> {
     let number = |range: std::ops::Range<usize>| -> Option<u64> { text.get(range)?.parse().ok() };
     let utc = text.get(19..).is_some_and(|zone| zone.ends_with('Z') || zone.ends_with("+00:00"));
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -301,6 +313,17 @@ mod tests {
             assert_eq!(anthropic(&bucket, "soon"), None, "{bucket}");
         }
         assert_eq!(wait(&OPENAI, "anthropic"), None);
+    }
+
+    #[test]
+    fn a_limit_of_all_models_is_told_from_one_of_a_model() {
+        let of = |status: &str, claim: &str| {
+            let headers = [(UNIFIED.0.as_bytes(), status.as_bytes()), (UNIFIED.1.as_bytes(), claim.as_bytes())];
+            of_account(&headers)
+        };
+        assert!(of("rejected", "five_hour") && of("rejected", "seven_day"));
+        assert!(!of("rejected", "seven_day_opus") && !of("allowed", "five_hour"));
+        assert!(!of_account(&OPENAI) && !of_account(&ANTHROPIC));
     }
 
     #[test]

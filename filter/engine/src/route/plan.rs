@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use super::resolve::{Resolved, resolve};
 use super::{Ask, Refusal};
 use crate::config::snapshot::Snapshot;
-use crate::cooldown::Cooldowns;
+use crate::cooldown::{Cooldowns, Place};
 use crate::draw::Draw;
 
 /// One try of a plan.
@@ -24,6 +24,14 @@ pub struct Hop {
     pub substituted: bool,
     /// Tokens the model takes, if that is known.
     pub context: Option<u64>,
+}
+
+impl Hop {
+    /// What a rest may be about. `None`: its lane is not of this configuration.
+    #[must_use]
+    pub fn place<'a>(&'a self, snapshot: &'a Snapshot) -> Option<Place<'a>> {
+        Some(Place { lane: snapshot.lanes.get(self.lane)?, model: &self.model })
+    }
 }
 
 /// Ordered ways to serve a request; never empty.
@@ -65,10 +73,9 @@ pub fn plan(
     if pool.is_empty() && !unserved {
         return Err(Refusal::Unfit);
     }
-    let lane = |w: &Weighted| snapshot.lanes.get(w.hop.lane);
-    let until = |w: &Weighted| lane(w).and_then(|lane| resting.until(lane, now));
+    let until = |w: &Weighted| w.hop.place(snapshot).and_then(|place| resting.until(place, now));
     let back = pool.iter().filter_map(until).min();
-    pool.retain(|w| !lane(w).is_some_and(|lane| resting.told(lane, now)));
+    pool.retain(|w| !w.hop.place(snapshot).is_some_and(|place| resting.told(place, now)));
     if pool.is_empty() {
         return Err(match back {
             Some(until) => Refusal::Resting { until },
@@ -77,9 +84,10 @@ pub fn plan(
     }
     let mut down: Vec<_> = pool.extract_if(.., |w| until(w).is_some()).collect();
     order(&mut pool, draw);
-    let due = |w: &Weighted| lane(w).is_some_and(|lane| resting.due(lane, now));
-    let first = pool.first().map(|w| w.hop.lane);
-    let last: Vec<_> = pool.extract_if(.., |w| due(w) && Some(w.hop.lane) != first).collect();
+    let due = |w: &Weighted| w.hop.place(snapshot).is_some_and(|place| resting.due(place, now));
+    let first = pool.first().map(|w| (w.hop.lane, w.hop.model.clone()));
+    let is_first = |hop: &Hop| first.as_ref().is_some_and(|(lane, model)| *lane == hop.lane && *model == hop.model);
+    let last: Vec<_> = pool.extract_if(.., |w| due(w) && !is_first(&w.hop)).collect();
     pool.extend(last);
     let well = pool.len();
     sort(&mut down, &|a, b| until(a).cmp(&until(b)));

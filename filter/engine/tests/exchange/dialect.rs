@@ -209,7 +209,7 @@ fn losses_times_and_rests_are_settled() {
     let limited = pairs(&[(":status", "429"), ("retry-after", "7")]);
     Answer::head(&mut ex, &limited, true, 4 * SECOND).unwrap();
     let mut rests = Cooldowns::default();
-    ex.share(|s, m| rests.note(&s.lanes[m.lane], m.mark, &s.lanes, &s.retry.rest, 4 * SECOND));
+    ex.share(|s, place, mark| rests.note(place, mark, &s.lanes, &s.retry.rest, 4 * SECOND));
     let hop = ex.begin("openai_k1", 5 * SECOND).unwrap();
     ex.outgoing(hop, || Some(body(&json!({"stream": true})))).unwrap();
     ex.ready(5 * SECOND);

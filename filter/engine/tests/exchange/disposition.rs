@@ -131,6 +131,16 @@ fn a_limited_key_rests_until_the_provider_says() {
     ];
     let found = ended(exchange(CHAT, &json!({}), &json!([]), "anthropic_k1"), "429", &headers, "{}");
     assert_eq!(found.mark, Some(Mark::Until(NOW + 20 * SECOND)), "that of the bucket that is empty");
+    for (claim, mark) in [
+        ("five_hour", Mark::KeyUntil(NOW + 9 * SECOND)),
+        ("seven_day", Mark::KeyUntil(NOW + 9 * SECOND)),
+        ("seven_day_opus", Mark::Until(NOW + 9 * SECOND)),
+    ] {
+        let unified = "anthropic-ratelimit-unified-representative-claim";
+        let headers = [("retry-after", "9"), ("anthropic-ratelimit-unified-status", "rejected"), (unified, claim)];
+        let found = ended(exchange(CHAT, &json!({}), &json!([]), "anthropic_k1"), "429", &headers, "{}");
+        assert_eq!(found.mark, Some(mark), "{claim}");
+    }
 }
 
 #[test]
@@ -216,7 +226,7 @@ fn the_configuration_knows_better_and_its_first_match_counts() {
         ("500", "gone", "no", HardDown, 500, 4, Some(Mark::Refused)),
         ("500", "", "a bad image", ClientFault, 500, 0, None),
         ("500", "", "oops", Transient, 500, 4, Some(Mark::Failed)),
-        ("429", "insufficient_quota", "pay", HardDown, 429, 4, Some(Mark::Until(NOW + 300 * SECOND))),
+        ("429", "insufficient_quota", "pay", HardDown, 429, 4, Some(Mark::KeyUntil(NOW + 300 * SECOND))),
         ("429", "rate_limit_exceeded", "wait", ContentPolicy, 429, 0, None),
         ("401", "invalid_api_key", "who?", HardDown, 401, 4, Some(Mark::Refused)),
     ];
