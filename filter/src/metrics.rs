@@ -22,6 +22,8 @@ pub(crate) enum Counter {
     InputTokens,
     /// Tokens of answers, reported or estimated.
     OutputTokens,
+    /// Tries whose provider reported more than the request can have used.
+    UsageCapped,
     /// Times a key was sent to rest.
     Cooldowns,
     /// Members of requests that a translation could not carry over.
@@ -44,13 +46,14 @@ pub(crate) enum Counter {
     SettlementsDropped,
 }
 
-const TOTALS: [&str; 16] = [
+const TOTALS: [&str; 17] = [
     "attache_filter_requests_total",
     "attache_filter_refused_total",
     "attache_filter_attempts_total",
     "attache_filter_failovers_total",
     "attache_filter_input_tokens_total",
     "attache_filter_output_tokens_total",
+    "attache_filter_usage_capped_total",
     "attache_filter_cooldowns_total",
     "attache_filter_dropped_fields_total",
     "attache_filter_stream_events_skipped_total",
@@ -70,6 +73,9 @@ const PER_PROVIDER: [&str; 3] = [
     "attache_filter_provider_attempts_total",
     "attache_filter_provider_errors_total",
 ];
+
+/// Nanoseconds.
+const MINUTE: u64 = 60_000_000_000;
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Series {
@@ -103,6 +109,8 @@ pub(crate) struct Metrics {
     totals: [Series; TOTALS.len()],
     /// Those of every configuration so far: no more names than were ever pushed.
     providers: Vec<(String, [Series; PER_PROVIDER.len()])>,
+    /// Unix nanoseconds before which no further capped report is logged.
+    quiet_until: u64,
 }
 
 impl Metrics {
@@ -135,8 +143,9 @@ impl Metrics {
         }
     }
 
-    /// One finished exchange.
-    pub(crate) fn settle(&mut self, settled: &Settled) {
+    /// One finished exchange, at this time (Unix nanoseconds).
+    pub(crate) fn settle(&mut self, settled: &Settled, now: u64) {
+        self.capped(settled, now);
         let mut former: Option<&str> = None;
         for t in &settled.tries {
             self.add(Counter::Attempts);
@@ -155,6 +164,21 @@ impl Metrics {
         }
         if let Some(provider) = former {
             self.at_provider(provider, [1, 0, 0]);
+        }
+    }
+
+    /// Counts and logs reports above what is possible, one line a minute at most.
+    fn capped(&mut self, settled: &Settled, now: u64) {
+        for t in settled.tries.iter().filter(|t| t.capped) {
+            self.add(Counter::UsageCapped);
+            if now >= self.quiet_until {
+                self.quiet_until = now.saturating_add(MINUTE);
+                log::warn!(
+                    "{} reported more tokens for a request than it can have used; the most it can is charged \
+                     (attache_filter_usage_capped_total counts such reports)",
+                    t.provider
+                );
+            }
         }
     }
 

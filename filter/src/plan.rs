@@ -235,14 +235,15 @@ impl HttpContext for Plan {
             },
         );
         if let Some((number, exchange)) = self.running() {
+            let now = host::now();
             let settled = exchange.try_borrow_mut().map(|mut ex| {
                 ex.torn |= !ex.delivered && torn();
-                ex.settle(host::now())
+                ex.settle(now)
             });
             vm::with(|vm| vm.exchanges.remove(&number));
             if let Ok(settled) = settled {
                 vm::with(|vm| {
-                    vm.metrics.settle(&settled);
+                    vm.metrics.settle(&settled, now);
                     let charges = held.settle(vm, &settled.amounts);
                     vm.settlements.push(number, settled, &charges, &mut vm.metrics);
                 });

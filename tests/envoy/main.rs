@@ -36,6 +36,7 @@ mod secrets;
 mod settlement;
 mod sidecar_away;
 mod split;
+mod strict;
 mod tokenizer;
 mod tools;
 mod upgrade;

@@ -116,6 +116,7 @@ async fn both_pages_say_what_happened_to_a_model_with_a_dot_in_its_name() {
         ("attache_filter_failovers_total{}", 1),
         ("attache_filter_input_tokens_total{}", well_in + fail_in),
         ("attache_filter_output_tokens_total{}", well_out + fail_out),
+        ("attache_filter_usage_capped_total{}", 0),
         ("attache_filter_cooldowns_total{}", 1),
         ("attache_filter_dropped_fields_total{}", 2),
         ("attache_filter_stream_events_skipped_total{}", 0),

@@ -100,9 +100,9 @@ async fn a_key_s_share_of_a_provider_is_used_up_and_the_other_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_does_not_fit_into_what_is_left_is_not_planned_and_the_others_are() {
-    // About 1.5 dollars for one try, and half a dollar for the prompt of another.
+    // About 1.5 dollars for each try: either may be billed whole.
     let text = "x".repeat(300);
-    for (most, fails_over) in [(1.8, false), (2.6, true)] {
+    for (most, fails_over) in [(2.6, false), (3.4, true)] {
         let world = world(&format!("limits: [{{money: {most}, per: 1M}}]")).await;
         world.mock.host(OPENAI).fault(Fault::status(503).always());
         let answer = ask(&world, Dialect::OpenAi, &text).await;

@@ -59,13 +59,6 @@ pub enum Mark {
     KeyUntil(u64),
 }
 
-impl Mark {
-    /// It is about the model alone.
-    fn is_narrow(self) -> bool {
-        matches!(self, Self::Limited | Self::Until(_))
-    }
-}
-
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -225,8 +218,8 @@ impl Cooldowns {
         // A good answer is news of both.
         let about: &[u64] = match mark {
             Mark::Served(_) => &[0, hash],
-            _ if mark.is_narrow() => &[hash],
-            _ => &[0],
+            Mark::Limited | Mark::Until(_) => &[hash],
+            Mark::Failed | Mark::Doubted | Mark::Refused | Mark::KeyUntil(_) => &[0],
         };
         let mut rested = false;
         for model in about {
@@ -296,8 +289,6 @@ fn next(blank: Record, former: Option<Record>, mark: Mark, rules: &Rests, now: u
         }
         Some(record) if record.state != State::Failing || failures >= needed => (Some(resting(rests)), true),
         None if failures >= needed => (Some(resting(0)), true),
-        Some(_) | None => {
-            (Some(Record { until: now, since: now, state: State::Failing, failures, ..blank }), false)
-        }
+        Some(_) | None => (Some(Record { until: now, since: now, state: State::Failing, failures, ..blank }), false),
     }
 }

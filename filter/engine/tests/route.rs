@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use engine::config::snapshot::{KeyCandidate, Names, Snapshot, VirtualKey};
-use engine::cooldown::{Place, Cooldowns, Mark};
+use engine::cooldown::{Cooldowns, Mark, Place};
 use engine::draw::Draw;
 use engine::route::{Ask, Plan, Refusal, listed, plan};
 use serde_json::json;

@@ -3,7 +3,7 @@
 //! Does not: know anything of answers that come in one piece; that is `whole`.
 
 use wire::format::StreamContext;
-use wire::ir::Event;
+use wire::ir::{Certain, Event};
 
 use super::answer::{Answer, Body, Mode};
 use super::hold::{Hold, Verdict};
@@ -64,6 +64,7 @@ impl Answer {
                     }
                 }
                 current.usage.update(&watch.usage());
+                current.certain = watch.certain();
                 current.complete = end && watch.done();
                 current.skipped = watch.skipped();
                 if watch.content() {
@@ -96,6 +97,7 @@ impl Answer {
                 if end {
                     encoder.finish(&mut out);
                 }
+                current.certain = decoder.certain();
                 current.skipped = decoder.skipped();
                 if let Some(hold) = &mut self.hold {
                     hold.read(chunk, end);
@@ -129,6 +131,7 @@ impl Answer {
             }
             if end {
                 current.usage.update(&format.usage_at_end(tail).unwrap_or_default());
+                current.certain = Certain::of(&current.usage);
             }
         }
         if end {

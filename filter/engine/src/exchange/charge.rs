@@ -1,9 +1,10 @@
 //! What tries cost, and what a finished request takes from its accounts.
 //!
-//! A try that the provider has billed counts as reported; one it has not, nothing. Where nobody can know, the
-//! configuration says whether it counts: then with what is known or likely of its prompt and, if it was the last, what was
-//! seen of its answer, and never with more than the worst case. An answer whose content the client has seen counts in any case, or whoever
-//! leaves before the last byte would be served for nothing.
+//! A try that the provider has billed counts as reported; one it has not, nothing. Where nobody can know, a **strict**
+//! limit keeps what was reserved for the try ([`bill`]), whatever the configuration says. For an **elastic** limit the
+//! configuration says whether the try counts: then with what is known or likely of its prompt and, if it was the last,
+//! what was seen of its answer, and never with more than the worst case. Content that the client has seen counts in any
+//! case, or whoever leaves before the last byte would be served for nothing.
 //!
 //! Does not: touch a wallet; the host settles there what it had reserved.
 
@@ -11,11 +12,12 @@ use std::rc::Rc;
 
 use wire::ir::{Operation, Usage};
 
-use super::settle::{SettledTry, estimate};
+use super::bill::{self, Bounds};
+use super::settle::{SettledTry, answered, estimate};
 use super::{Exchange, Try};
 use crate::config::schema::FailedTries;
 use crate::govern::price::Service;
-use crate::govern::size::Shape;
+use crate::govern::size::{Shape, Size};
 use crate::govern::{Account, Counted, Governor, Rated};
 
 /// What is known of the prices of a request's tries.
@@ -37,10 +39,12 @@ impl Terms {
 
 /// What a try used and cost, as accounts are charged for it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Used {
-    input: u64,
-    output: u64,
-    cost: Option<u64>,
+pub(super) struct Used {
+    pub(super) usage: Usage,
+    /// Nano-dollars. `None`: nobody knows the price.
+    pub(super) cost: Option<u64>,
+    /// The provider reported more than the request can have used.
+    pub(super) capped: bool,
 }
 
 impl Exchange {
@@ -54,41 +58,42 @@ impl Exchange {
         tries.map(|t| t.cost).try_fold(0, |sum: u64, cost| cost.map(|cost| sum.saturating_add(cost)))
     }
 
-    /// Cost of one try, with what accounts count of it.
-    fn used(&self, t: &Try, settled: &SettledTry) -> Used {
+    /// Usage and cost of one try, as `strict` limits count it or as elastic ones do.
+    pub(super) fn used(&self, t: &Try, settled: &SettledTry, strict: bool) -> Used {
         let rated = self.terms.rated(&settled.provider, &settled.model);
-        let rule = self.snapshot.govern.unknown_price;
-        let kept = match settled.billed {
-            Some(billed) => billed,
-            None => t.first_content.is_some() || self.snapshot.govern.failed_tries == FailedTries::Charge,
-        };
+        let rates = rated.map(|rated| &rated.rates);
+        let (service, rule) = (self.terms.service, self.snapshot.govern.unknown_price);
+        let refunds = self.snapshot.govern.failed_tries == FailedTries::Refund;
+        let kept = settled.billed.unwrap_or(strict || t.first_content.is_some() || !refunds);
         if !kept || self.operation != Operation::Chat {
             return Used { cost: Some(0), ..Used::default() };
         }
-        let size = self.terms.shape.map(|shape| shape.at(rated.map(|rated| &rated.rates)));
-        let mut usage = settled.usage.map(|used| used.usage).unwrap_or_default();
-        let likely = || size.map_or_else(|| estimate(self.scan.len), |size| size.input_expected);
+        let size = self.terms.shape.map(|shape| shape.at(rates));
+        let bounds = Bounds::of(size.as_ref(), rates);
+        let capped = bounds.cap(&t.usage) != t.usage;
+        let usual = bounds.cap(&self.usual(t, settled, size.as_ref()));
+        let most = size.and_then(|size| rated?.worst_cost(&size, service, rule));
+        let (usage, cost) = if strict {
+            let (usage, certain) = bill::reserved(t, size.as_ref(), &usual);
+            let usage = bounds.cap(&usage);
+            let most = size.and_then(|size| rated?.most_cost(&usage, certain, &size, service, rule));
+            (usage, most.or_else(|| rated?.cost(&usage, service, rule)))
+        } else {
+            (usual, rated.and_then(|rated| rated.cost(&usual, service, rule)))
+        };
+        let told = rated.filter(|_| t.certain.all()).and_then(|rated| rated.cost(&usual, service, rule));
+        let capped = capped || most.zip(told).is_some_and(|(most, told)| told > most);
+        Used { usage, cost: cost.map(|cost| most.map_or(cost, |most| cost.min(most))), capped }
+    }
+
+    /// The usage as reported, completed by what is likely.
+    fn usual(&self, t: &Try, settled: &SettledTry, size: Option<&Size>) -> Usage {
+        let mut usage = if answered(t) { self.usage_of(t).usage } else { t.usage };
         if t.usage.input.is_none() {
-            usage = Usage { input: Some(likely()), ..usage };
+            let likely = size.map_or_else(|| estimate(self.scan.len), |size| size.input_expected);
+            usage = Usage { input: Some(likely), ..usage };
         }
-        if settled.billed.is_none() {
-            usage = self.seen(t, usage);
-        }
-        let mut most = None;
-        if let Some(size) = size.filter(|_| settled.billed.is_none()) {
-            let within = |tokens: Option<u64>, most: Option<u64>| {
-                tokens.map(|tokens| most.map_or(tokens, |most| tokens.min(most)))
-            };
-            usage.input = within(usage.input, size.input_worst);
-            usage.output = within(usage.output, size.output_worst);
-            most = rated.and_then(|rated| rated.worst_cost(&size, self.terms.service, rule));
-        }
-        let cost = rated.and_then(|rated| rated.cost(&usage, self.terms.service, rule));
-        Used {
-            input: usage.input.unwrap_or(0),
-            output: usage.output.unwrap_or(0),
-            cost: cost.map(|cost| most.map_or(cost, |most| cost.min(most))),
-        }
+        if settled.billed.is_none() { self.seen(t, usage) } else { usage }
     }
 
     /// Of a try that nobody knows to be billed: of an answer that was left for the next try only its prompt counts, which
@@ -103,26 +108,26 @@ impl Exchange {
         Usage { output, reasoning: None, audio_output: None, ..usage }
     }
 
-    /// What a try cost, in nano-dollars.
-    pub(super) fn try_cost(&self, t: &Try, settled: &SettledTry) -> Option<u64> {
-        self.used(t, settled).cost
-    }
-
     /// What the request takes from each of the accounts it had reserved from, in their order. Nothing if no provider was
-    /// asked.
+    /// asked. A strict account is charged by its own rule although the request meets an elastic one, too.
     pub(super) fn amounts(&self, tries: &[SettledTry]) -> Vec<u64> {
         let Some(governor) = &self.governor else { return Vec::new() };
-        let used = self.tries.iter().zip(tries).map(|(t, s)| (s.provider.as_str(), self.used(t, s)));
-        let used: Vec<_> = used.collect();
+        let used = |strict: bool| -> Vec<(&str, Used)> {
+            self.tries.iter().zip(tries).map(|(t, s)| (s.provider.as_str(), self.used(t, s, strict))).collect()
+        };
+        let (strict, usual) = (used(true), used(false));
         let of = |account: &Account| {
+            let used = if account.is_strict() { &strict } else { &usual };
             let counted = used.iter().filter(|(provider, _)| account.counts(provider));
             let sum = |part: fn(&Used) -> u64| counted.clone().fold(0, |sum: u64, (_, u)| sum.saturating_add(part(u)));
+            let input = |used: &Used| used.usage.input.unwrap_or(0);
+            let output = |used: &Used| used.usage.output.unwrap_or(0);
             match account.limit.counted {
                 Counted::Concurrent => 0,
                 Counted::Requests => u64::from(counted.clone().next().is_some()),
-                Counted::InputTokens => sum(|used| used.input),
-                Counted::OutputTokens => sum(|used| used.output),
-                Counted::TotalTokens => sum(|used| used.input.saturating_add(used.output)),
+                Counted::InputTokens => sum(input),
+                Counted::OutputTokens => sum(output),
+                Counted::TotalTokens => sum(input).saturating_add(sum(output)),
                 Counted::Money => sum(|used| used.cost.unwrap_or(0)),
             }
         };

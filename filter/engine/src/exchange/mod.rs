@@ -13,6 +13,7 @@
 
 mod answer;
 mod attempt;
+mod bill;
 mod body;
 mod charge;
 mod disposition;
@@ -44,7 +45,7 @@ pub use vendor::request_id_header;
 use std::rc::Rc;
 
 use wire::format::Inbound;
-use wire::ir::{Fault, Operation, Usage};
+use wire::ir::{Certain, Fault, Operation, Usage};
 use wire::scan::Scan;
 
 use crate::config::schema::ClientKeys;
@@ -87,6 +88,8 @@ pub struct Try {
     pub cooled: bool,
     /// What the provider reported.
     pub usage: Usage,
+    /// Which totals of it nothing can change any more.
+    pub certain: Certain,
     /// Bytes of the answer passed on; a floor for an estimate where the provider reports nothing.
     pub bytes: u64,
 }

@@ -72,9 +72,18 @@ mod tests {
 
     #[test]
     fn nothing_else_is_one() {
-        for value in
-            ["", "-1", "soon", "1e3", ".5", "1.", "1.5.2", "+7", "Sat, 21 Nov 2026 12:00:30", "Sat, 21 Foo 2026 1:0:0 GMT"]
-        {
+        for value in [
+            "",
+            "-1",
+            "soon",
+            "1e3",
+            ".5",
+            "1.",
+            "1.5.2",
+            "+7",
+            "Sat, 21 Nov 2026 12:00:30",
+            "Sat, 21 Foo 2026 1:0:0 GMT",
+        ] {
             assert_eq!(wait("retry-after", value), None, "{value}");
         }
     }

@@ -59,6 +59,8 @@ pub struct SettledTry {
     pub slow: bool,
     /// What it cost, in nano-dollars; `None`: nobody here knows.
     pub cost: Option<u64>,
+    /// The provider reported more than the request can have used; the bound was charged.
+    pub capped: bool,
 }
 
 /// One finished exchange.
@@ -149,7 +151,7 @@ impl Exchange {
         let hop = self.plan.hops.get(t.hop)?;
         let lane = self.snapshot.lanes.get(hop.lane)?;
         let provider = self.snapshot.providers.get(lane.provider)?;
-        let ok = t.status.is_some_and(|s| (200..300).contains(&s));
+        let ok = answered(t);
         let outcome = match t.status {
             None => Outcome::NoAnswer,
             Some(_) if !ok || t.flaw.is_some() => Outcome::Error,
@@ -185,13 +187,25 @@ impl Exchange {
                     u128::from(until.saturating_sub(t.started)) > soft.as_nanos()
                 }),
             cost: None,
+            capped: false,
         };
-        settled.cost = self.try_cost(t, &settled);
+        let strict = self.is_strict_at(&provider.name);
+        let used = self.used(t, &settled, strict);
+        settled.cost = used.cost;
+        if strict && !t.certain.all() && billed != Some(false) {
+            settled.usage = Some(TryUsage { usage: used.usage, estimated: true });
+        } else if let Some(reported) = settled.usage.as_mut().filter(|_| used.capped) {
+            *reported = TryUsage { usage: used.usage, estimated: true };
+        }
+        settled.capped = used.capped;
         Some(settled)
     }
 
     /// Reported counts, completed by an estimate (about four bytes a token) where the provider was silent.
-    fn usage_of(&self, t: &Try) -> TryUsage {
+    pub(super) fn usage_of(&self, t: &Try) -> TryUsage {
+        if t.certain.all() {
+            return TryUsage { usage: t.usage, estimated: false };
+        }
         let mut usage = t.usage;
         let estimated = !t.complete || usage.input.is_none() || usage.output.is_none();
         usage.input.get_or_insert(estimate(self.scan.len));
@@ -210,6 +224,11 @@ impl Exchange {
         });
         TryUsage { usage, estimated }
     }
+}
+
+/// The provider answered with a good status.
+pub(super) fn answered(t: &Try) -> bool {
+    t.status.is_some_and(|status| (200..300).contains(&status))
 }
 
 /// Tokens of so many bytes of a request, where no provider counted them: about four bytes a token.

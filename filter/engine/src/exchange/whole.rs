@@ -7,7 +7,7 @@
 //! Envoy would, by which memory for a thousand of them is a thousand times 32 MiB.
 
 use wire::format::{NoAnswer, Outbound};
-use wire::ir::{Fault, FaultKind, Operation, Response, Usage};
+use wire::ir::{Certain, Fault, FaultKind, Operation, Response, Usage};
 
 use super::answer::{Answer, Body, Mode};
 use super::hold::Flaw;
@@ -82,6 +82,7 @@ pub(super) fn collected(ex: &mut Exchange, format: &dyn Outbound, mut head: Head
     if let Some(current) = ex.tries.last_mut() {
         current.complete = true;
         current.usage.update(&usage);
+        current.certain = Certain::of(&current.usage);
         if ex.scan.stream {
             current.first_content.get_or_insert(now);
         }

@@ -35,11 +35,17 @@ impl Account {
         }
     }
 
+    /// The most that a request may use is reserved of it, and nobody may use more.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.limit.mode == Mode::Strict && self.binds()
+    }
+
     /// The longest prompt is reserved of it.
     #[must_use]
     pub fn bounds_prompt(&self) -> bool {
         let counts = matches!(self.limit.counted, Counted::InputTokens | Counted::TotalTokens | Counted::Money);
-        counts && self.limit.mode == Mode::Strict && self.binds()
+        counts && self.is_strict()
     }
 
     /// Nothing can be said of it without the rates of the models that are asked.

@@ -1,16 +1,21 @@
 //! What a planned request needs of each account before it is sent.
 //!
-//! **Strict** limits get the worst case: the longest prompt for every try, the longest answer once, since only one try's
-//! answer is shown; the dearest candidate's worst cost and, for every further try, the dearest prompt. **Elastic** ones get
-//! what such requests use as a rule, in the same form. A limit of one provider gets what the tries there can cost.
+//! **Strict** limits get the worst case of every try: the longest prompt, the longest answer, the dearest candidate's worst
+//! cost, each times the number of tries. A try that times out may be billed whole, although the client sees another try's
+//! answer. **Elastic** limits get what such requests use as a rule: each try's prompt, one answer. A limit of one provider
+//! gets what the tries there can cost.
+//!
+//! ```text
+//! 3 tries, prompt ≤ 1,000 and answer ≤ 500 tokens   strict: 3 × 1,500   elastic (usually 200 and 50): 3 × 200 + 50
+//! ```
 //!
 //! Does not: ask whether it fits; see `decide`.
 
-use wire::ir::Usage;
+use wire::ir::{Certain, Usage};
 
 use super::price::{self, Rates, Service};
 use super::size::Size;
-use super::{Account, Counted, Mode};
+use super::{Account, Counted};
 use crate::config::schema::UnknownPrice;
 
 /// What the sidecar said of one provider's model.
@@ -49,6 +54,23 @@ impl Rated {
     pub fn cost(&self, usage: &Usage, service: Service, rule: UnknownPrice) -> Option<u64> {
         match self.price(rule) {
             Price::Told => Some(price::cost(&self.rates, usage, service)),
+            Price::Free => Some(0),
+            Price::Unknown => None,
+        }
+    }
+
+    /// The most that a try of this size costs of which these totals are certain. `None`: there is no bound.
+    #[must_use]
+    pub fn most_cost(
+        &self,
+        usage: &Usage,
+        certain: Certain,
+        size: &Size,
+        service: Service,
+        rule: UnknownPrice,
+    ) -> Option<u64> {
+        match self.price(rule) {
+            Price::Told => price::most_cost(&self.rates, usage, certain, size, service),
             Price::Free => Some(0),
             Price::Unknown => None,
         }
@@ -156,7 +178,7 @@ pub(super) fn need(account: &Account, tries: &[Candidate<'_>]) -> Result<Option<
     if count == 0 {
         return Ok(None);
     }
-    let strict = account.limit.mode == Mode::Strict && account.binds();
+    let strict = account.is_strict();
     let most = |part: fn(&Amounts) -> Option<u64>| {
         counted().try_fold(0, |most: u64, one| {
             let amount = if strict { part(&one.worst) } else { part(&one.usual) };
@@ -164,12 +186,14 @@ pub(super) fn need(account: &Account, tries: &[Candidate<'_>]) -> Result<Option<
         })
     };
     let input = || most(|one| one.input).map(|tokens| tokens.saturating_mul(count));
-    let output = || most(|one| one.output);
+    let answers = if strict { count } else { 1 };
+    let output = || most(|one| one.output).map(|tokens| tokens.saturating_mul(answers));
     Ok(Some(match account.limit.counted {
         Counted::Requests | Counted::Concurrent => 1,
         Counted::InputTokens => input()?,
         Counted::OutputTokens => output()?,
         Counted::TotalTokens => input()?.saturating_add(output()?),
+        Counted::Money if strict => most(|one| one.money)?.saturating_mul(count),
         Counted::Money => {
             let again = most(|one| one.prompt)?.saturating_mul(count - 1);
             most(|one| one.money)?.saturating_add(again)

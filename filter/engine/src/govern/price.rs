@@ -15,7 +15,7 @@
 //! Decision: a rate nobody published falls back to the dearer neighbour (a cached token costs an uncached one), so a
 //! gap in a table charges too much and never too little. Rejected: the ratios most vendors have; they differ.
 
-use wire::ir::Usage;
+use wire::ir::{Certain, Usage};
 use wire::scan::Scan;
 
 use super::size::Size;
@@ -231,6 +231,26 @@ pub fn cost(rates: &Rates, usage: &Usage, service: Service) -> u64 {
 #[must_use]
 pub fn worst_cost(rates: &Rates, size: &Size, service: Service) -> Option<u64> {
     rates.most(size, size.output_worst?, service)
+}
+
+/// The most a try of this size can cost, in nano-dollars, of whose usage these totals are certain. `None`: there is no
+/// bound.
+#[must_use]
+pub fn most_cost(rates: &Rates, usage: &Usage, certain: Certain, size: &Size, service: Service) -> Option<u64> {
+    let (worst, longest) = (worst_cost(rates, size, service)?, size.output_worst?);
+    let most = match (certain.input, certain.output) {
+        (true, true) => cost(rates, usage, service),
+        (true, false) => {
+            let prompt = Usage { output: None, reasoning: None, audio_output: None, ..*usage };
+            let counts = Counts::of(&prompt, service);
+            let of = |tier: &Tier| counts.at(tier) + u128::from(longest) * u128::from(dearest_output(tier, size));
+            let lists = rates.lists(service.class).filter_map(|list| tier(list, counts.input));
+            rates.nano(lists.map(of).max().unwrap_or(0), service)
+        }
+        (false, true) => rates.most(size, Counts::of(usage, service).output, service)?,
+        (false, false) => worst,
+    };
+    Some(most.min(worst))
 }
 
 /// The most its prompt alone can cost: what a try may be charged that gave no answer.

@@ -36,8 +36,8 @@ fn rated(provider: &str) -> Rc<Rated> {
     Rc::new(Rated { provider: provider.to_owned(), model: "m".to_owned(), rates, known: true })
 }
 
-fn account(id: u64, counted: Counted, provider: Option<&str>) -> Account {
-    let limit = Limit { counted, most: 1_000_000, window: None, mode: Mode::Strict, exhausted: Exhausted::Block };
+fn account(id: u64, counted: Counted, mode: Mode, provider: Option<&str>) -> Account {
+    let limit = Limit { counted, most: 1_000_000, window: None, mode, exhausted: Exhausted::Block };
     Account { id, scope: String::new(), limit, provider: provider.map(str::to_owned), of_pool: None }
 }
 
@@ -51,11 +51,16 @@ const COUNTED: [Counted; 6] = [
     Counted::Concurrent,
 ];
 
-/// A request to both providers that was let go.
+/// A request to both providers that was let go, under elastic limits.
 fn governed(snapshot: &Rc<Snapshot>, body: &[u8]) -> Exchange {
+    under(Mode::Elastic, snapshot, body)
+}
+
+fn under(mode: Mode, snapshot: &Rc<Snapshot>, body: &[u8]) -> Exchange {
     let mut ex = exchange(snapshot, CHAT, body, &["openai_k1", "groq_k1"]);
-    let mut accounts: Vec<_> = COUNTED.into_iter().zip(1..).map(|(counted, id)| account(id, counted, None)).collect();
-    accounts.push(account(7, Counted::Money, Some("groq")));
+    let mut accounts: Vec<_> =
+        COUNTED.into_iter().zip(1..).map(|(counted, id)| account(id, counted, mode, None)).collect();
+    accounts.push(account(7, Counted::Money, mode, Some("groq")));
     let shape = Shape::of(&ex.scan, body);
     let rated = vec![rated("openai"), rated("groq")];
     let mut governor = Governor::new(Rc::from(accounts));

@@ -47,7 +47,9 @@ fn bodies(format: &str, usage: &str) -> (String, Vec<String>) {
             r#"{{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"hi"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
         );
         let chunk = |choices: &str, usage: &str| {
-            format!("data: {{\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{choices}]{usage}}}\n\n")
+            format!(
+                "data: {{\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{choices}]{usage}}}\n\n"
+            )
         };
         let stop = r#"{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}"#;
         let usage = format!(",\"usage\":{usage}");

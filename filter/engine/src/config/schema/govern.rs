@@ -178,7 +178,8 @@ pub struct Governance {
     /// What becomes of a request for a model without a price, where a limit of money applies.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub unknown_price: UnknownPrice,
-    /// What a failed try costs of which nobody knows whether the provider bills it.
+    /// What a failed try costs an elastic limit, where nobody knows whether the provider bills it. A strict limit keeps
+    /// what was reserved.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "charge")))]
     pub failed_tries: FailedTries,
     /// How sure the maximum of a limit is that does not say so itself.

@@ -137,7 +137,7 @@ fn tokens(exhausted: Exhausted) -> Governor {
 fn what_does_not_fit_leaves_the_plan_the_dearest_first_and_of_equals_the_last() {
     let tries = [answering("a", Some(50)), answering("b", Some(90)), answering("a", Some(50))];
     let fits = |most| move |_, amount| if amount <= most { Standing::Fits } else { Standing::Refused(HALF) };
-    for (most, kept) in [(120, [true; 3]), (70, [true, false, true]), (69, [true, false, false])] {
+    for (most, kept) in [(300, [true; 3]), (120, [true, false, true]), (119, [true, false, false])] {
         let mut governor = tokens(Exhausted::Block);
         assert_eq!(governor.decide(&tries, fits(most)), Decision::Go, "{most}");
         assert_eq!([0, 1, 2].map(|place| governor.keeps(place, &tries[place])), kept, "{most}");

@@ -1,5 +1,5 @@
 use super::super::price::{Class, Tier};
-use super::super::{Exhausted, Limit};
+use super::super::{Exhausted, Limit, Mode};
 use super::*;
 
 fn account(counted: Counted, mode: Mode, exhausted: Exhausted, provider: Option<&str>) -> Account {
@@ -37,17 +37,17 @@ fn needs(account: &Account, tries: &[Candidate<'_>]) -> Option<u64> {
 }
 
 #[test]
-fn a_strict_limit_needs_every_prompt_and_the_dearest_answer() {
+fn a_strict_limit_needs_the_worst_case_of_every_try() {
     let (cheap, dear) = (rated(1, 2, true), rated(3, 10, true));
     let tries = [one("a", &cheap, &SIZE), one("b", &dear, &SIZE), one("b", &dear, &SIZE)];
     let all = [
         (Counted::Requests, 1),
         (Counted::Concurrent, 1),
         (Counted::InputTokens, 3000),
-        (Counted::OutputTokens, 500),
-        (Counted::TotalTokens, 3500),
-        // The dearest whole try, and the dearest prompt for both others.
-        (Counted::Money, 3000 + 5000 + 2 * 3000),
+        (Counted::OutputTokens, 1500),
+        (Counted::TotalTokens, 4500),
+        // The dearest try, as often as one is made: each of them may be billed whole.
+        (Counted::Money, 3 * (3000 + 5000)),
     ];
     for (counted, expected) in all {
         assert_eq!(needs(&strict(counted, None), &tries), Some(expected), "{counted:?}");
@@ -58,7 +58,7 @@ fn a_strict_limit_needs_every_prompt_and_the_dearest_answer() {
 fn a_limit_of_one_provider_needs_what_tries_there_can_take() {
     let (cheap, dear) = (rated(1, 2, true), rated(3, 10, true));
     let tries = [one("a", &cheap, &SIZE), one("b", &dear, &SIZE), one("a", &cheap, &SIZE)];
-    assert_eq!(needs(&strict(Counted::Money, Some("a")), &tries), Some(1000 + 1000 + 1000));
+    assert_eq!(needs(&strict(Counted::Money, Some("a")), &tries), Some(2 * (1000 + 1000)));
     assert_eq!(needs(&strict(Counted::Money, Some("b")), &tries), Some(3000 + 5000));
     assert_eq!(needs(&strict(Counted::Requests, Some("c")), &tries), None, "nobody is asked there");
 }
