@@ -123,6 +123,7 @@ impl Books {
             used: portion.spent,
             most: account.most,
             gone: false,
+            back: false,
         }
     }
 

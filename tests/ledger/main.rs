@@ -5,6 +5,7 @@
 //! Does not: use Envoy, threads or real time; a schedule is the same on every machine.
 
 mod chance;
+mod clock;
 mod laws;
 mod naive;
 mod plan;

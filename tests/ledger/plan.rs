@@ -54,6 +54,8 @@ pub enum Mutant {
     EarlyAnswer,
     /// Believes a clock that goes back.
     FallingClock,
+    /// Believes a clock that jumps ahead.
+    JumpingClock,
     /// A worker that does not count what it has spent.
     LostSpending,
     /// Gives slots to others before their worker has stopped using them.
@@ -64,11 +66,12 @@ pub enum Mutant {
     LostReturn,
 }
 
-pub const MUTANTS: [Mutant; 8] = [
+pub const MUTANTS: [Mutant; 9] = [
     Mutant::BlindGrant,
     Mutant::DoubledSettlement,
     Mutant::EarlyAnswer,
     Mutant::FallingClock,
+    Mutant::JumpingClock,
     Mutant::LostSpending,
     Mutant::HastySlots,
     Mutant::Hope,
@@ -99,6 +102,8 @@ pub struct Faults {
     pub stall: u64,
     pub crash: u64,
     pub sidecar_clock: u64,
+    /// When it is started again, so is its machine: nobody knows for how long it was away.
+    pub reboot: u64,
     pub worker_clock: u64,
 }
 
@@ -147,6 +152,7 @@ impl Plan {
             crash: rate(300),
             sidecar_clock: rate(150),
             worker_clock: rate(100),
+            reboot: rate(500),
         };
         let sharded = chance.often(400);
         Self {

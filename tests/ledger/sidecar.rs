@@ -39,8 +39,8 @@ pub type Flight = Option<(usize, Call)>;
 pub struct Session<'a> {
     pub store: &'a mut Store,
     pub now: &'a Now<'a>,
-    /// The sidecar's wall clock.
-    pub wall: u64,
+    /// The ledger's clock.
+    pub time: u64,
     pub latest: &'a mut Latest,
     /// Calls that may come in between.
     pub flights: &'a mut Vec<Flight>,
@@ -97,7 +97,7 @@ impl Session<'_> {
         for draws in draws.chunks(size) {
             let time = self.enter(draws[0].account)?;
             let mut granted = book::draw(self, now, &holder, draws, time, &mut Vec::new())?;
-            let behind = Duration::from_nanos(time.saturating_sub(self.wall));
+            let behind = Duration::from_nanos(time.saturating_sub(self.time));
             granted.iter_mut().for_each(|lease| lease.wait_for_the_clock(behind));
             leases.append(&mut granted);
         }
@@ -110,6 +110,7 @@ impl Session<'_> {
             refused: it.refused,
             used: it.used,
             most: it.most,
+            back: it.back,
         };
         Ok(leases.into_iter().map(lease).collect())
     }
@@ -147,9 +148,9 @@ impl Session<'_> {
         let at = if self.now.plan.sharded { shard(account) } else { 0 };
         let clock: &Cell<u64> = &self.now.clocks[usize::try_from(at).unwrap()];
         if self.now.plan.is(Mutant::FallingClock) {
-            return Ok(self.wall);
+            return Ok(self.time);
         }
-        clock.set(clock.get().max(self.wall));
+        clock.set(clock.get().max(self.time));
         Ok(clock.get())
     }
 

@@ -79,12 +79,19 @@ impl World {
     /// The sidecar does something; what it answers is on its way, unless it is killed before.
     pub fn session(&mut self, work: impl FnOnce(&mut Session<'_>) -> Result<(), sidecar::serve::ledger::LedgerError>) {
         let now = Now { plan: &self.plan, clocks: &self.clocks, at: self.at, heard: &self.heard, start: self.since };
-        let wall = self.at.saturating_add_signed(self.skew);
+        let time = self.ledger.read(&self.plan, self.at, self.skew);
+        let time = match time {
+            Ok(time) => time,
+            Err(broken) => {
+                self.store.broken.get_or_insert(broken);
+                return;
+            }
+        };
         let mut session = Session {
             store: &mut self.store,
             now: &now,
             latest: &mut self.latest,
-            wall,
+            time,
             flights: &mut self.flights,
             answers: Vec::new(),
             chance: &mut self.chance,
@@ -128,7 +135,7 @@ impl World {
             self.note(|_| "the sidecar stands still".to_owned());
         }
         if self.chance.often(faults.sidecar_clock) {
-            self.skew = self.step();
+            self.skew = self.jump();
             self.note(|w| format!("the sidecar's clock is wrong by {} ms", w.skew / 1_000_000));
         }
         let Some(worker) = (0..self.workers.len()).rev().find(|i| self.workers[*i].alive && self.chance.often(500))
@@ -203,8 +210,7 @@ impl World {
         let length = self.plan.spec(account).length;
         let shard = if self.plan.sharded { super::plan::shard(account) } else { 0 };
         let clock = self.clocks[usize::try_from(shard).unwrap()].get();
-        let wall = self.at.saturating_add_signed(self.skew);
-        let now = clock.max(wall) / SECOND;
+        let now = clock.max(self.ledger.time(self.at)) / SECOND;
         let window = now.checked_div(length).map_or(0, |windows| windows * length);
         super::laws::free(&self.plan, &self.store, account, window)
     }

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use engine::govern::Draw;
 
 use super::chance::Chance;
+use super::clock::LedgerClock;
 use super::laws::{self, Truth};
 use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, SILENCE, kind};
 use super::sidecar::{Answer, Flight, Latest};
@@ -60,6 +61,7 @@ pub struct World {
     pub heard: Vec<Cell<u64>>,
     /// The sidecar's wall clock is ahead by so much, or behind.
     pub skew: i64,
+    pub ledger: LedgerClock,
     pub since: u64,
     pub up: bool,
     /// It serves nobody until then.
@@ -94,6 +96,7 @@ impl World {
             clocks: Default::default(),
             heard: Vec::new(),
             skew: 0,
+            ledger: LedgerClock::default(),
             since: EPOCH,
             up: true,
             stalled_until: 0,
@@ -145,6 +148,21 @@ impl World {
         if self.chance.often(500) { by } else { -by }
     }
 
+    /// Of the sidecar's wall clock: any size.
+    fn jump_by(&mut self) -> i64 {
+        let by = i64::try_from(self.chance.between(0, 40 * 86_400 * SECOND)).unwrap();
+        if self.chance.often(500) { by } else { -by }
+    }
+
+    /// Some milliseconds, minutes or days, or back to where it was.
+    pub fn jump(&mut self) -> i64 {
+        match self.chance.index(4) {
+            0 => 0,
+            1 => self.jump_by(),
+            _ => self.step(),
+        }
+    }
+
     /// Everything that happens, and then the laws of rest.
     pub fn run(&mut self) -> Law {
         let end = EPOCH + self.plan.busy;
@@ -163,8 +181,8 @@ impl World {
 
     /// The earliest and the latest that any ledger believes it is.
     pub fn time(&self) -> u64 {
-        let wall = self.at.saturating_add_signed(self.skew);
-        self.clocks.iter().map(Cell::get).filter(|clock| *clock > 0).max().unwrap_or(0).max(wall)
+        let clocks = self.clocks.iter().map(Cell::get);
+        clocks.max().unwrap_or(0).max(self.ledger.time(self.at))
     }
 
     pub fn until(&mut self, end: u64) -> Law {
@@ -218,6 +236,8 @@ impl World {
                 self.up = true;
                 self.store.dead = false;
                 self.since = self.at;
+                let reboot = self.chance.often(self.plan.faults.reboot);
+                self.ledger.restart(reboot);
                 self.note(|_| "the sidecar is back".to_owned());
             }
             Event::Trouble => return self.trouble(),

@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod key;
+mod ledger;
 mod render;
 mod schema;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Makes a virtual key, or what stands for one in a configuration.
     Key(key::Args),
+    /// Shows or sets back the clock that limits go by.
+    Ledger(ledger::Args),
     /// Renders what a host needs to run the configuration.
     Render(render::Args),
     /// Prints the JSON Schema of a configuration, for editors.
@@ -91,6 +94,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Key(args) => key::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -124,7 +124,7 @@ fn watch(args: &Envoy) -> Result<(), Failure> {
     let directory = args.envoy.directory(&args.output)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let follower = Follower::start(read, Some(directory), None, Arc::new(Metrics::new()?)).await?;
+        let follower = Follower::start(read, Some(directory), None, Arc::new(Metrics::by_this_machine()?)).await?;
         tracing::info!(directory = %args.output.display(), "rendered; following the configuration");
         tokio::select! {
             never = follower.run() => match never {},

@@ -4,7 +4,7 @@
 //! [`super::server`].
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use engine::config::Loaded;
 use sidecar_api::v1::admit_response::Verdict;
@@ -13,6 +13,7 @@ use sidecar_api::{DIGEST_LEN, NONCE_LEN};
 use tonic::Status;
 
 use super::accounts::Accounts;
+use super::clock::Clock;
 use super::identity::Identities;
 use super::keys::{Digest, Found, Keys};
 use super::ledger::Ask;
@@ -22,12 +23,18 @@ use crate::prices::Prices;
 
 /// Draws in one call. A worker that holds more tells them in several.
 pub const MOST_DRAWS: usize = 1024;
-/// Models whose rates are wanted, in one call.
+/// Models whose rates are told, in one call.
 const MOST_MODELS: usize = 256;
+/// A longer name is no model's.
+const LONGEST_NAME: usize = 256;
 
 /// What every answer is made of. Replaced as a whole, so that no answer is half old.
 #[derive(Debug)]
-pub struct Admission(RwLock<Arc<Records>>);
+pub struct Admission {
+    records: RwLock<Arc<Records>>,
+    /// Keys end by it.
+    clock: Arc<Clock>,
+}
 
 /// One configuration, as callers are told of it.
 #[derive(Debug)]
@@ -60,18 +67,18 @@ impl Records {
 impl Admission {
     /// With the first configuration.
     #[must_use]
-    pub fn new(records: Records) -> Self {
-        Self(RwLock::new(Arc::new(records)))
+    pub fn new(records: Records, clock: Arc<Clock>) -> Self {
+        Self { records: RwLock::new(Arc::new(records)), clock }
     }
 
     /// Takes other records; their generation tells filters that theirs are old.
     pub fn replace(&self, records: Records) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(records);
+        *self.records.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(records);
     }
 
     /// Those that count now.
     pub fn records(&self) -> Arc<Records> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.records.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Grows whenever any key record changes.
@@ -85,20 +92,18 @@ impl Admission {
     /// # Errors
     /// It asks for nothing, for too much, its digest is none, or the system has no random bytes.
     pub fn answer(&self, request: &AdmitRequest) -> Result<AdmitResponse, Status> {
-        self.records().answer(request)
+        self.records().answer(request, Duration::from_nanos(self.clock.now()))
     }
 }
 
 impl Records {
-    fn answer(&self, request: &AdmitRequest) -> Result<AdmitResponse, Status> {
+    /// `now`: since 1970.
+    fn answer(&self, request: &AdmitRequest, now: Duration) -> Result<AdmitResponse, Status> {
         let mut answer =
             AdmitResponse { ttl_ms: millis(self.ttl), generation: self.generation, ..AdmitResponse::default() };
         let named = !request.key_sha256.is_empty();
         if !(named || request.hello || request.anonymous || request.identity.is_some() || has_nonce(request)) {
             return Err(Status::invalid_argument("neither key nor hello"));
-        }
-        if request.rates.len() > MOST_MODELS {
-            return Err(Status::invalid_argument(format!("rates of more than {MOST_MODELS} models")));
         }
         if request.hello {
             answer.vm_nonce = nonce()?;
@@ -106,15 +111,14 @@ impl Records {
         if named {
             let digest = Digest::try_from(request.key_sha256.as_slice())
                 .map_err(|_| Status::invalid_argument(format!("key_sha256 is not {DIGEST_LEN} bytes long")))?;
-            let now = now();
             self.admit(self.keys.find(&digest, now.as_secs()), now, &mut answer);
         } else if let Some(identity) = &request.identity {
-            let now = now();
             self.admit(self.identities.find(identity, &self.keys, now.as_secs()), now, &mut answer);
         } else if request.anonymous {
             self.tell(KeyRecord::default(), &mut answer);
         }
-        answer.rates = request.rates.iter().map(|model| self.rates(model)).collect();
+        // Many requests share a call: what is too much of one is not answered, or as unknown, and the others are.
+        answer.rates = request.rates.iter().take(MOST_MODELS).map(|model| self.rates(model)).collect();
         Ok(answer)
     }
 
@@ -138,6 +142,9 @@ impl Records {
     }
 
     fn rates(&self, model: &v1::ModelName) -> v1::Rates {
+        if model.provider.len().max(model.model.len()) > LONGEST_NAME {
+            return v1::Rates { provider: model.provider.clone(), model: model.model.clone(), ..v1::Rates::default() };
+        }
         let mut quote = self.prices.quote(&model.provider, &model.model);
         quote.rates.calibration = self.lessons.calibration(&model.provider, &model.model);
         v1::Rates {
@@ -147,11 +154,6 @@ impl Records {
             ..v1::Rates::from(&quote.rates)
         }
     }
-}
-
-/// Since 1970.
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn millis(time: Duration) -> u32 {
@@ -207,6 +209,7 @@ pub fn lease(it: &Lease) -> v1::Lease {
         used: it.used,
         most: it.most,
         gone: it.gone,
+        back: it.back,
     }
 }
 

@@ -6,16 +6,18 @@
 
 mod limits;
 
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    CounterVec, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use self::limits::Limits;
 pub(crate) use self::limits::words;
+use super::clock::{self, Clock};
 use super::ledger::book::Terms;
+use super::ledger::tally::{FORMER, Kind};
 use super::ledger::{Group, OUTCOMES, Recorded, TOKENS, Totals};
 
 /// In seconds: what the gateway does before a provider is asked, from a splice to a large translation.
@@ -47,6 +49,9 @@ pub struct Metrics {
     overhead: HistogramVec,
     costs: CounterVec,
     limits: Limits,
+    failures_of_store: IntCounter,
+    offset: Gauge,
+    clock: Arc<Clock>,
 }
 
 impl Metrics {
@@ -54,7 +59,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name or label is malformed or used twice.
-    pub fn new() -> prometheus::Result<Self> {
+    pub fn new(clock: Arc<Clock>) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
@@ -147,13 +152,38 @@ impl Metrics {
                 )?,
             )?,
             limits: Limits::new(&registry)?,
+            failures_of_store: registered(
+                &registry,
+                IntCounter::new("attache_store_errors_total", "Commits that the store refused, e.g. on a full disk.")?,
+            )?,
+            offset: registered(
+                &registry,
+                Gauge::new(
+                    "attache_clock_offset_seconds",
+                    "Seconds that the wall clock is ahead of the ledger's clock, which windows go by.",
+                )?,
+            )?,
+            clock,
             registry,
         })
+    }
+
+    /// Where no ledger's clock matters.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn by_this_machine() -> prometheus::Result<Self> {
+        Self::new(Arc::new(Clock::start(clock::machine(), &clock::Kept::default())))
     }
 
     /// One answer to Admit.
     pub fn admit(&self, verdict: &str) {
         bump(&self.admits, &[verdict], 1);
+    }
+
+    /// A commit that the store refused.
+    pub fn store_failed(&self) {
+        self.failures_of_store.inc();
     }
 
     /// One change to the configuration.
@@ -164,6 +194,17 @@ impl Metrics {
     /// The configuration that runs.
     pub fn running(&self, hash: u64) {
         self.running.set(i64::try_from(hash).unwrap_or_default());
+    }
+
+    /// A name is no label any more: its series go.
+    fn forget(&self, kind: Kind, name: &str) {
+        for counters in [&self.requests, &self.attempts, &self.tokens] {
+            remove(counters, kind.word(), name);
+        }
+        for histograms in [&self.duration, &self.first_byte, &self.first_content] {
+            remove(histograms, kind.word(), name);
+        }
+        remove(&self.costs, kind.word(), name);
     }
 
     /// What a commit added.
@@ -177,6 +218,7 @@ impl Metrics {
             observe(&self.first_content, &model, timing.first_content);
             observe(&self.overhead, &[], timing.overhead);
         }
+        recorded.lost.iter().for_each(|(kind, name)| self.forget(*kind, name));
     }
 
     /// Sums: those of a commit, or at the start those of the store.
@@ -209,7 +251,9 @@ impl Metrics {
         for (labels, nanos) in &totals.costs {
             let of = &labels.usage;
             let labels = [&*labels.customer, &*of.team, &*of.key, &*of.provider, &*of.model];
-            if let Ok(cost) = self.costs.get_metric_with_label_values(&labels) {
+            if !labels.contains(&FORMER)
+                && let Ok(cost) = self.costs.get_metric_with_label_values(&labels)
+            {
                 cost.inc_by(*nanos as f64 * 1e-9);
             }
         }
@@ -230,8 +274,8 @@ impl Metrics {
     /// # Errors
     /// A series cannot be written as text.
     pub fn text(&self) -> prometheus::Result<String> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.text_at(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+        self.offset.set(self.clock.offset());
+        self.text_at(self.clock.now())
     }
 
     fn text_at(&self, now: u64) -> prometheus::Result<String> {
@@ -249,9 +293,25 @@ fn registered<T: Collector + Clone + 'static>(registry: &Registry, series: T) ->
 fn bump(series: &IntCounterVec, labels: &[&str], by: u64) {
     // The only failure is a wrong number of labels, which the test of every series would show.
     if by > 0
+        && !labels.contains(&FORMER)
         && let Ok(counter) = series.get_metric_with_label_values(labels)
     {
         counter.inc_by(by);
+    }
+}
+
+/// Removes every series of which this label has this value.
+fn remove<M: MetricVecBuilder>(series: &MetricVec<M>, label: &str, value: &str) {
+    let order: Vec<String> = series.desc().iter().flat_map(|desc| desc.variable_labels.clone()).collect();
+    for family in series.collect() {
+        for metric in family.get_metric() {
+            let of =
+                |name: &str| metric.get_label().iter().find(|pair| pair.name() == name).map_or("", |pair| pair.value());
+            if of(label) == value {
+                let values: Vec<&str> = order.iter().map(|name| of(name)).collect();
+                let _gone_already = series.remove_label_values(&values);
+            }
+        }
     }
 }
 
@@ -264,85 +324,4 @@ fn observe(series: &HistogramVec, labels: &[&str], seconds: Option<f64>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::ledger::{CostLabels, RequestLabels, Sums, Timing, UsageLabels};
-    use super::*;
-
-    fn recorded() -> Recorded {
-        let mut totals = Totals::default();
-        let request = RequestLabels {
-            key: "prod".to_owned(),
-            team: "search".to_owned(),
-            model: "gpt-4.1".to_owned(),
-            status_class: "2xx".to_owned(),
-            dialect: "openai_chat".to_owned(),
-        };
-        totals.requests.insert(request, 2);
-        let place = UsageLabels {
-            key: "prod".to_owned(),
-            team: "search".to_owned(),
-            provider: "openai".to_owned(),
-            model: "gpt-4.1-mini".to_owned(),
-        };
-        let sums = Sums {
-            requests: 2,
-            errors: 0,
-            tries: [2, 1, 0, 0],
-            tokens: [30, 4, 0, 0, 1],
-            cooldowns: 3,
-            skipped_events: 1,
-        };
-        totals.usage.insert(place.clone(), sums);
-        totals.usage.insert(UsageLabels { key: "dev".to_owned(), ..place }, sums);
-        totals.failovers.insert(("openai".to_owned(), "anthropic".to_owned()), 1);
-        totals.dropped.insert(("openai".to_owned(), "top_k".to_owned()), 5);
-        totals.failures.insert(("openai".to_owned(), "rate_limited".to_owned()), 4);
-        let usage = UsageLabels { model: "gpt-4.1".to_owned(), ..UsageLabels::default() };
-        totals.costs.insert(CostLabels { customer: "acme".to_owned(), usage }, 1_250_000_000);
-        let timing = Timing {
-            model: "gpt-4.1".to_owned(),
-            duration: 0.2,
-            first_byte: Some(0.04),
-            first_content: Some(0.05),
-            overhead: Some(0.000_15),
-        };
-        Recorded { totals, timings: vec![timing], duplicates: 3, ..Recorded::default() }
-    }
-
-    #[test]
-    fn every_series_is_written_with_its_labels() {
-        let metrics = Metrics::new().unwrap();
-        metrics.record(&recorded());
-        metrics.admit("admitted");
-        metrics.reload("applied");
-        metrics.running((1 << 48) - 1);
-        let text = metrics.text().unwrap();
-        for line in [
-            r#"attache_requests_total{dialect="openai_chat",key="prod",model="gpt-4.1",status_class="2xx",team="search"} 2"#,
-            r#"attache_attempts_total{key="prod",model="gpt-4.1-mini",outcome="ok",provider="openai",team="search"} 2"#,
-            r#"attache_attempts_total{key="dev",model="gpt-4.1-mini",outcome="error",provider="openai",team="search"} 1"#,
-            r#"attache_failovers_total{from_provider="openai",to_provider="anthropic"} 1"#,
-            r#"attache_tokens_total{key="prod",kind="input",model="gpt-4.1-mini",provider="openai",team="search"} 30"#,
-            r#"attache_tokens_total{key="dev",kind="reasoning",model="gpt-4.1-mini",provider="openai",team="search"} 1"#,
-            r#"attache_cooldowns_total{provider="openai"} 6"#,
-            r#"attache_dropped_fields_total{field="top_k",provider="openai"} 5"#,
-            r#"attache_stream_events_skipped_total{provider="openai"} 2"#,
-            r#"attache_cost_dollars_total{customer="acme",key="",model="gpt-4.1",provider="",team=""} 1.25"#,
-            r#"attache_failures_total{disposition="rate_limited",provider="openai"} 4"#,
-            "attache_settlements_total 2",
-            "attache_settlements_duplicate_total 3",
-            r#"attache_admits_total{verdict="admitted"} 1"#,
-            r#"attache_config_reloads_total{result="applied"} 1"#,
-            "attache_config_hash 281474976710655",
-            r#"attache_request_duration_seconds_bucket{model="gpt-4.1",le="0.25"} 1"#,
-            r#"attache_first_byte_seconds_bucket{model="gpt-4.1",le="0.025"} 0"#,
-            r#"attache_first_byte_seconds_count{model="gpt-4.1"} 1"#,
-            r#"attache_time_to_first_content_seconds_bucket{model="gpt-4.1",le="0.05"} 1"#,
-            r#"attache_gateway_overhead_seconds_bucket{le="0.0001"} 0"#,
-            r#"attache_gateway_overhead_seconds_bucket{le="0.0002"} 1"#,
-        ] {
-            assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
-        }
-        assert!(!text.contains("no_answer"), "what never happened is not there");
-    }
-}
+mod tests;

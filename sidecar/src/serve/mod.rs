@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod admin;
 pub mod admit;
 pub mod calibrate;
+pub mod clock;
 pub mod count;
 pub mod identity;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod observe;
 pub mod server;
 pub mod settle;
+pub mod socket;
 pub mod tokenizer;
 pub mod window;
 
@@ -35,6 +37,7 @@ use tokio::task::JoinSet;
 
 use self::accounts::{Accounts, Heard};
 use self::admit::{Admission, Records};
+use self::clock::Clock;
 use self::count::Counting;
 use self::keys::{InvalidKeys, Keys};
 use self::ledger::Ledger;
@@ -51,6 +54,9 @@ use crate::render::push::Directory;
 
 /// How long calls in flight may take to finish after shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Between two looks at the clocks.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown`, then finishes what is in flight. Meanwhile it follows the file, and with a `directory` brings
 /// each change to the Envoy that watches it.
@@ -121,7 +127,8 @@ impl Reloader {
         let keys = keys(config)?;
         prepare(&config.loaded);
         let accounts = Arc::new(Accounts::of(&config.loaded, Arc::clone(&self.heard)));
-        let generation = self.ledger.reload(names(&config.loaded), Arc::clone(&accounts) as _).await?;
+        let former = self.admission.generation();
+        let generation = self.ledger.reload(names(&config.loaded), Arc::clone(&accounts) as _, former).await?;
         let lessons = Arc::clone(&self.admission.records().lessons);
         self.admission.replace(Records::of(&config.loaded, keys, accounts, lessons, generation));
         Ok(())
@@ -162,6 +169,14 @@ impl Server {
     /// # Errors
     /// A key has no usable secret, the store cannot be opened, or an address is taken.
     pub async fn start(loaded: &Loaded) -> anyhow::Result<Self> {
+        Self::start_by(loaded, clock::machine()).await
+    }
+
+    /// The same by other clocks than this machine's.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_by(loaded: &Loaded, clocks: clock::Source) -> anyhow::Result<Self> {
         let settings = &loaded.snapshot.sidecar;
         let keys = resolve(loaded, read::secret)?;
         let known = keys.len();
@@ -169,11 +184,12 @@ impl Server {
         let pages =
             TcpListener::bind(&settings.admin).await.with_context(|| format!("sidecar.admin {}", settings.admin))?;
         let listener = Listener::bind(&settings.address).await.context("sidecar.address")?;
-        let (grpc, admin) = (listener.address()?, pages.local_addr()?);
+        let (grpc, admin, socket) = (listener.address()?, pages.local_addr()?, listener.file());
 
         let mut store = Sqlite::open(Path::new(&settings.store), Labels::new(names(loaded)))
             .with_context(|| format!("sidecar.store {}", settings.store))?;
-        let metrics = Arc::new(Metrics::new()?);
+        let clock = Arc::new(Clock::start(clocks, &store.kept()?));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&clock))?);
         metrics.add(&store.totals()?);
         let heard = Arc::new(Heard::default());
         let accounts = Arc::new(Accounts::of(loaded, Arc::clone(&heard)));
@@ -181,8 +197,8 @@ impl Server {
         let lessons = Arc::new(Lessons::of(store.lessons()?));
         let generation = store.next_generation()?;
         let records = Records::of(loaded, keys, Arc::clone(&accounts), Arc::clone(&lessons), generation);
-        let admission = Arc::new(Admission::new(records));
-        let writer = Writer::start(store, accounts, Observer::new(Arc::clone(&metrics), lessons))?;
+        let admission = Arc::new(Admission::new(records, Arc::clone(&clock)));
+        let writer = Writer::start(store, accounts, Observer::new(Arc::clone(&metrics), lessons), Arc::clone(&clock))?;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -196,8 +212,10 @@ impl Server {
         };
         prepare(loaded);
         tasks.spawn(listener.serve(service, until(stopped.clone())));
-        let router = admin::router(admin::Admin { metrics: Arc::clone(&metrics), ledger: writer.handle() });
-        tasks.spawn(async move { Ok(axum::serve(pages, router).with_graceful_shutdown(until(stopped)).await?) });
+        tasks.spawn(look(Arc::clone(&clock), until(stopped.clone())));
+        let router =
+            admin::router(admin::Admin { metrics: Arc::clone(&metrics), ledger: writer.handle(), clock, socket });
+        tasks.spawn(admin::serve(pages, router, stopped));
         tracing::info!(address = ?grpc, %admin, store = settings.store, keys = known, limits, "serving");
         Ok(Self { grpc, admin, stop, tasks, writer, admission, metrics, heard })
     }
@@ -255,7 +273,21 @@ impl Server {
     }
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
+/// A jump is noticed, and believed in time, also while nobody asks for anything.
+async fn look(clock: Arc<Clock>, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let looking = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            clock.now();
+        }
+    };
+    tokio::select! {
+        () = stopped => Ok(()),
+        never = looking => never,
+    }
+}
+
+pub(crate) async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the server is gone, which is a reason to stop as well.
     let _gone = stopped.wait_for(|stopped| *stopped).await;
 }

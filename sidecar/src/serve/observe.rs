@@ -48,6 +48,10 @@ impl Watch for Observer {
         self.lessons.learn(new.map(|entry| &entry.settlement));
         recorded.events.iter().for_each(|event| log(event, terms));
     }
+
+    fn failed(&self) {
+        self.metrics.store_failed();
+    }
 }
 
 /// What is learned of models, for those who tell rates.

@@ -1,22 +1,17 @@
 //! gRPC on a unix socket or TCP.
 //!
 //! Does not: authenticate its callers. Who may connect to the socket may ask; its mode and its directory decide.
-//!
-//! Decision: mode 0660, so that Envoy reaches it as the same user or through a shared group, and nobody else does.
-//! Rejected: 0600, which forces Envoy and the sidecar to run as one user.
 
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use engine::config::snapshot::Address;
 use sidecar_api::v1::sidecar_server::{Sidecar, SidecarServer};
 use sidecar_api::v1::{AdmitRequest, AdmitResponse, SettleRequest, SettleResponse};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::server::TcpIncoming;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::accounts::Heard;
@@ -25,11 +20,16 @@ use super::count::Counting;
 use super::ledger::writer::Handle;
 use super::metrics::Metrics;
 use super::settle;
+use super::socket::{self, SocketFile};
 
 /// Largest message. A filter's batch of 512 settlements with eight tries and every name at its longest is a quarter of it.
 const LARGEST: usize = 16 << 20;
 /// Calls in flight on one connection; Envoy opens one per worker.
 const STREAMS: u32 = 1024;
+/// Largest head of a call; Envoy's has some hundred bytes.
+const HEAD: u32 = 16 << 10;
+/// Who does not answer a ping within twenty seconds gives up its place.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Longest call, where the caller has no deadline of its own.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -84,8 +84,8 @@ impl Sidecar for Service {
 /// A bound socket.
 #[derive(Debug)]
 pub enum Listener {
-    /// Unix socket and its path.
-    Unix(UnixListener, PathBuf),
+    /// Unix socket and its file.
+    Unix(UnixListener, Arc<SocketFile>, String),
     /// TCP.
     Tcp(TcpListener),
 }
@@ -98,14 +98,22 @@ impl Listener {
     pub async fn bind(address: &Address) -> anyhow::Result<Self> {
         match address {
             Address::Unix(path) => {
-                let path = PathBuf::from(path);
-                let listener = bind_unix(&path).await.with_context(|| format!("unix:{}", path.display()))?;
-                Ok(Self::Unix(listener, path))
+                let (listener, file) = socket::bind(path.into()).await?;
+                Ok(Self::Unix(listener, Arc::new(file), path.clone()))
             }
             Address::Tcp(host, port) => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
                 Ok(Self::Tcp(listener.with_context(|| format!("{host}:{port}"))?))
             }
+        }
+    }
+
+    /// The file of a unix socket.
+    #[must_use]
+    pub fn file(&self) -> Option<Arc<SocketFile>> {
+        match self {
+            Self::Unix(_, file, _) => Some(Arc::clone(file)),
+            Self::Tcp(_) => None,
         }
     }
 
@@ -115,7 +123,7 @@ impl Listener {
     /// The system does not say.
     pub fn address(&self) -> std::io::Result<Address> {
         match self {
-            Self::Unix(_, path) => Ok(Address::Unix(path.to_string_lossy().into_owned())),
+            Self::Unix(_, _, path) => Ok(Address::Unix(path.clone())),
             Self::Tcp(listener) => {
                 let address = listener.local_addr()?;
                 Ok(Address::Tcp(address.ip().to_string(), address.port()))
@@ -131,50 +139,31 @@ impl Listener {
         let router = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS)
             .timeout(LONGEST)
+            .http2_max_header_list_size(HEAD)
+            .http2_keepalive_interval(Some(KEEPALIVE))
             .add_service(SidecarServer::new(service).max_decoding_message_size(LARGEST));
         match self {
-            Self::Unix(listener, path) => {
-                // The name goes while we still listen: a successor that finds it free cannot lose it to us later.
+            Self::Unix(listener, file, _) => {
+                let (accepted, incoming) = mpsc::channel(1);
+                let accepting = tokio::spawn(socket::accept_unix(listener, Arc::clone(&file), accepted));
+                // The name goes before the listener: a successor that finds it free cannot lose it to us later.
                 let shutdown = async {
                     shutdown.await;
-                    if let Err(error) = std::fs::remove_file(&path) {
-                        tracing::warn!(path = %path.display(), %error, "socket not removed");
-                    }
+                    file.remove();
+                    accepting.abort();
                 };
-                router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown).await?;
+                router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown).await?;
             }
             Self::Tcp(listener) => {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                router.serve_with_incoming_shutdown(incoming, shutdown).await?;
+                let (accepted, incoming) = mpsc::channel(1);
+                let accepting = tokio::spawn(socket::accept_tcp(listener, accepted));
+                let shutdown = async {
+                    shutdown.await;
+                    accepting.abort();
+                };
+                router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown).await?;
             }
         }
         Ok(())
-    }
-}
-
-async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent)?;
-    }
-    remove_stale(path).await?;
-    let listener = UnixListener::bind(path)?;
-    // Under the usual umask a new socket is closed to others; this opens it to the group.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
-}
-
-/// A killed sidecar leaves its socket behind. It goes only if it is a socket and nobody answers on it.
-async fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    let kind = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        found => found?.file_type(),
-    };
-    if !kind.is_socket() {
-        bail!("something that is no socket is in the way");
-    }
-    match UnixStream::connect(path).await {
-        Ok(_) => bail!("another process listens there"),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(std::fs::remove_file(path)?),
-        Err(error) => Err(error).context("a socket is in the way"),
     }
 }

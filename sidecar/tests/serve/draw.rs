@@ -146,6 +146,23 @@ async fn a_nonce_alone_polls_and_who_has_no_key_meets_what_everybody_meets() {
 }
 
 #[tokio::test]
+async fn what_is_too_much_of_one_request_leaves_the_others_of_its_call_answered() {
+    let place = Place::with(LIMITS);
+    let server = place.start().await;
+    let mut client = place.client();
+    let nonce = greet(&mut client).await;
+    let account = team(&accounts(&mut client).await);
+    let name = |model: String| ModelName { provider: "openai".to_owned(), model };
+    let mut rates = vec![name("x".repeat(1 << 20)), name("gpt-4.1".to_owned())];
+    rates.extend((0..1000).map(|n| name(format!("invented-{n}"))));
+    let first = Draw { account, need: 1, ..Draw::default() };
+    let answer = client.admit(AdmitRequest { rates, ..draws(&nonce, vec![first]) }).await.unwrap().into_inner();
+    assert!(!answer.leases[0].refused);
+    assert_eq!((answer.rates[0].known, answer.rates[1].known, answer.rates.len()), (false, true, 256));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn rates_are_told_in_the_order_they_were_asked_for() {
     let place = Place::with(LIMITS);
     let server = place.start().await;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod admit;
+mod clock;
 mod count;
 mod draw;
 mod keys;

@@ -122,6 +122,68 @@ async fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
+async fn a_socket_whose_file_is_gone_is_bound_anew_and_those_who_are_connected_stay() {
+    let place = Place::new();
+    let server = place.start().await;
+    becomes_ready(&server).await;
+    let mut connected = place.client();
+    connected.admit(hello()).await.unwrap();
+    std::fs::remove_file(place.socket()).unwrap();
+    becomes_ready(&server).await;
+    place.client().admit(hello()).await.unwrap();
+    connected.admit(hello()).await.unwrap();
+
+    // Somebody else listens there: this process is not ready, and takes nothing away.
+    std::fs::remove_file(place.socket()).unwrap();
+    let other = UnixListener::bind(place.socket()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let (status, _, said) = loop {
+        let answer = page(&server, "/readyz").await;
+        if answer.0 != 200 || Instant::now() > deadline {
+            break answer;
+        }
+    };
+    assert!(status == 503 && said.contains("is not this process's socket any more"), "{said}");
+    assert_eq!(page(&server, "/healthz").await.0, 200);
+    drop(other);
+    becomes_ready(&server).await;
+    place.client().admit(hello()).await.unwrap();
+    server.stop().await;
+    assert!(!place.socket().exists());
+}
+
+#[tokio::test]
+async fn pages_are_served_although_many_connections_say_nothing() {
+    let place = Place::new();
+    let server = place.start().await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(tokio::net::TcpStream::connect(server.admin()).await.unwrap());
+    }
+    assert_eq!(page(&server, "/healthz").await.0, 200, "their time ends");
+    let mut long = tokio::net::TcpStream::connect(server.admin()).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let _refused_early = tokio::io::AsyncWriteExt::write_all(&mut long, head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _reset = tokio::io::AsyncReadExt::read_to_end(&mut long, &mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    drop(silent);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_sidecar_does_not_open_the_same_store() {
+    let place = Place::new();
+    let server = place.start().await;
+    let mut loaded = place.loaded();
+    loaded.snapshot.sidecar.address = Address::Tcp("127.0.0.1".to_owned(), 0);
+    let refused = Server::start(&loaded).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("another process has this store open; stop it first"), "{refused:#}");
+    server.stop().await;
+    Server::start(&loaded).await.unwrap().stop().await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_socket_is_never_removed() {
     let place = Place::new();
     std::fs::create_dir_all(place.socket().parent().unwrap()).unwrap();

@@ -33,6 +33,8 @@ pub struct Lease {
     pub used: u64,
     /// The limit.
     pub most: u64,
+    /// A later window than this was seen, which has not begun: the ledger's clock was set back.
+    pub back: bool,
 }
 
 /// What a worker tells and asks of one account; see `Draw` in `sidecar.proto`.
@@ -228,20 +230,23 @@ impl Purse {
             until: now.saturating_add(REFUSAL).min(ends),
         });
         let refused = refused.or(self.refused.filter(|_| !last));
-        if lease.window < self.window {
+        let back = lease.back && lease.window > 0 && lease.window < self.window;
+        if lease.window < self.window && !back {
             // Late; or the sidecar's clock went back, and it grants nothing until it is where it was.
             self.refused = refused;
             return;
         }
-        if lease.window > self.window {
+        if lease.window > self.window || back {
             let Self { size, usual, used_at, asked, asked_for, unheard, forgotten, .. } = *self;
             let kept = Self { size, usual, used_at, asked, asked_for, unheard, forgotten, ..Self::default() };
-            *self = Self { window: lease.window, ..kept };
+            // What was granted in a window that was left is not known any more: it counts as spent.
+            *self = Self { window: lease.window, forgotten: kept.forgotten || back, ..kept };
         }
         if std::mem::take(&mut self.forgotten) && lease.window > 0 {
             self.spent = lease.granted.saturating_sub(lease.returned);
         }
-        self.refused = refused;
+        // Nothing was refused: whoever waits asks in this window.
+        self.refused = refused.filter(|_| !back);
         // A later question may have been answered earlier.
         self.ends = self.ends.max(ends);
         self.returned = self.returned.max(lease.returned);

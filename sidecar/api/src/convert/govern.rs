@@ -104,6 +104,7 @@ impl From<&v1::Lease> for Lease {
             refused: said.refused,
             used: said.used,
             most: said.most,
+            back: said.back,
         }
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::LedgerError;
 
+mod back;
 #[cfg(test)]
 pub(crate) mod memory;
 mod rows;
@@ -21,6 +22,7 @@ mod shared;
 
 use shared::{Shared, repay, report};
 
+pub use back::{agree, end_early};
 pub use rows::{Account, Balance, Holder, Label, Portion, Rows, Terms};
 
 /// Shares of what is left that a limit's used part is told at.
@@ -47,6 +49,8 @@ pub struct Lease {
     pub most: u64,
     /// Nobody knows this account.
     pub gone: bool,
+    /// The holder has seen a later window: the clock was set back.
+    pub back: bool,
 }
 
 impl Lease {
@@ -203,7 +207,7 @@ fn grant(
     let unheard = portion.granted.saturating_sub(received);
     let need = draw.need.saturating_sub(unheard);
     let want = draw.want.max(draw.need).saturating_sub(unheard);
-    // Who has seen a later window has a clock that we had, too: ours went back.
+    // Who has seen a later window has seen a clock that was set back since.
     let ahead = draw.window > window;
     // Asked before it gave back, and late; or it does not know yet what was taken from it. Either way it would not use it.
     let stale = draw.window == window && draw.returned < before.returned;
@@ -224,7 +228,7 @@ fn grant(
     }
     rows.set_portion(draw.account, window, holder, &portion)?;
     rows.set_balance(draw.account, window, &balance)?;
-    Ok(Lease { account: draw.account, window, portion, refused, used: balance.used, ..Lease::default() })
+    Ok(Lease { account: draw.account, window, portion, refused, used: balance.used, back: ahead, ..Lease::default() })
 }
 
 /// A lease of another window than the present one: what of it came back.
@@ -300,7 +304,10 @@ pub fn settle(
     let mut shared = Vec::new();
     for charge in charges {
         let account = terms.account(charge.account, now);
-        let window = if charge.window > 0 { charge.window } else { account.as_ref().map_or(0, start) };
+        let present = account.as_ref().map_or(0, start);
+        // One that has not begun was closed when the clock was set back.
+        let closed = charge.window > present && present > 0;
+        let window = if charge.window > 0 && !closed { charge.window } else { present };
         if window == 0 {
             continue;
         }

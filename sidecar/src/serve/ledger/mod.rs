@@ -20,6 +20,7 @@ use sidecar_api::{NONCE_LEN, v1};
 
 use self::book::{Balance, Draw, Event, Holder, Lease, Terms};
 use super::calibrate::Learned;
+use super::clock::Anchor;
 
 /// Names one finished exchange for ever: the worker's nonce, then the worker's counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct Group {
     pub asks: Vec<Ask>,
     /// What was learned of models since, to be there after a restart.
     pub lessons: Vec<Lesson>,
+    /// From where the clock goes on after a restart, if that has changed.
+    pub anchor: Option<Anchor>,
 }
 
 /// What was learned of one model.
@@ -121,6 +124,8 @@ pub struct Recorded {
     pub events: Vec<Event>,
     /// Accounts that changed, and how they stand now.
     pub balances: Vec<Standing>,
+    /// Names that have lost their label; [`tally::FORMER`] has what was counted under it.
+    pub lost: Vec<(tally::Kind, String)>,
     /// The ledger's time, in Unix nanoseconds.
     pub at: u64,
 }
@@ -239,7 +244,7 @@ pub const TOKENS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "
 /// name, and what one shard allots to another is cumulative, so a step that fails is made up for by the next.
 pub trait Ledger: Send + 'static {
     /// Writes the settlements that are not there yet, their sums and charges, and grants leases. Durable when it returns,
-    /// or nothing is written. `now` is the wall clock's Unix nanoseconds; the ledger's own time never goes back.
+    /// or nothing is written. `now` is the Unix nanoseconds of [`super::clock`]; the ledger's own time never goes back.
     ///
     /// # Errors
     /// Why nothing was written.

@@ -109,6 +109,15 @@ CREATE TABLE IF NOT EXISTS cost_count (
     PRIMARY KEY (customer, key, team, provider, model)
 ) WITHOUT ROWID;
 
+-- Names beyond the configured ones that are labels: who brought them, and when they were last used.
+CREATE TABLE IF NOT EXISTS label (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    used INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
 -- How each limit stands in each window: requests, tokens or nano-dollars. A window is named by the Unix seconds of its
 -- start, 0 for concurrent requests. Numbers are 64 bits without a sign; what looks negative is beyond 2^63.
 CREATE TABLE IF NOT EXISTS balance (

@@ -7,28 +7,34 @@
 //!
 //! Decision: rows of single settlements go after [`RETENTION`]; each commit removes up to twice as many expired rows as
 //! it brings, so the file stops growing without a timer or a pause. Sums stay. So it is with windows that are over.
+//!
+//! Decision: a file has one owner at a time, by a lock beside it. Two sidecars would each believe their own memory of who
+//! is alive and grant the same slots.
 
+pub mod clock;
 mod lessons;
+mod owner;
 mod rows;
 mod sums;
 mod windows;
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use self::windows::Windows;
 use super::book::{self, Balance, Terms};
 use super::tally::{self, Labels};
 use super::{Group, Ledger, LedgerError, Lesson, Recorded, Totals};
+use crate::serve::clock::Kept;
 
 /// How long the row of a settlement is kept. Far beyond any resend, so a double is always recognised.
 pub const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How long a commit waits for somebody else's lock on the file before it fails and the settlements are sent again.
 const BUSY: Duration = Duration::from_secs(1);
-/// A clock that is set right now and then may be so far behind without a word in the log.
-const DRIFT: Duration = Duration::from_secs(5);
+const SECOND: u64 = 1_000_000_000;
 /// Shape of the file; an older one is brought up, a newer one is refused.
 const VERSION: i64 = 4;
 
@@ -39,16 +45,18 @@ pub struct Sqlite {
     labels: Labels,
     /// The ledger's time, in Unix nanoseconds: the latest that any commit had.
     clock: u64,
-    /// The log says that the machine's is behind it.
-    is_behind: bool,
+    /// Goes last: then the next owner may come.
+    _owner: File,
 }
 
 impl Sqlite {
     /// Opens or creates the file.
     ///
     /// # Errors
-    /// It cannot be opened, or a newer version wrote it.
+    /// It cannot be opened, another process has it open, or a newer version wrote it.
     pub fn open(path: &Path, labels: Labels) -> Result<Self, LedgerError> {
+        let owner = owner::lock(path)?;
+        owner::close_to_others(path)?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -77,13 +85,11 @@ impl Sqlite {
         transaction.commit()?;
         // Thirty statements of this file, and those of the libraries it is read with.
         connection.set_prepared_statement_cache_capacity(64);
-        let clock = connection
-            .query_row("SELECT value FROM meta WHERE name = 'clock'", [], |row| count(row, 0))
-            .optional()?
-            .unwrap_or(0);
-        let mut this = Self { connection, labels, clock, is_behind: false };
+        let clock = clock::kept(&connection)?.time;
+        let mut this = Self { connection, labels, clock, _owner: owner };
         let totals = this.totals()?;
-        this.labels.keep(&totals);
+        let places = sums::places(&this.connection)?;
+        this.labels.keep(&totals, places, clock / SECOND);
         Ok(this)
     }
 
@@ -93,6 +99,30 @@ impl Sqlite {
     /// It cannot be read.
     pub fn balance(&self, account: u64, window: u64) -> Result<Balance, LedgerError> {
         Ok(windows::balance(&self.connection, account, window)?.unwrap_or_default())
+    }
+
+    /// What is kept of the ledger's clock.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn kept(&self) -> Result<Kept, LedgerError> {
+        Ok(clock::kept(&self.connection)?)
+    }
+
+    /// Sets the ledger's clock back, since it ran ahead. Windows that have not begun by this time (Unix nanoseconds) end:
+    /// what was used of them, or is still leased, counts in the present window, in which it was used in truth.
+    ///
+    /// # Errors
+    /// The clock is not ahead, or the file cannot be written; then nothing has changed.
+    pub fn set_back(&mut self, terms: &dyn Terms, now: u64) -> Result<Vec<clock::Future>, LedgerError> {
+        if now >= self.clock {
+            return Err(LedgerError::new("its clock is not ahead; nothing is changed"));
+        }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let closed = clock::set_back(&transaction, terms, (self.clock, now))?;
+        transaction.commit()?;
+        self.clock = now;
+        Ok(closed)
     }
 
     /// Rows of single settlements.
@@ -107,27 +137,19 @@ impl Sqlite {
 impl Ledger for Sqlite {
     fn commit(&mut self, group: &Group, terms: &dyn Terms, now: u64) -> Result<Recorded, LedgerError> {
         let behind = Duration::from_nanos(self.clock.saturating_sub(now));
-        if self.is_behind != (behind > DRIFT) {
-            self.is_behind = !self.is_behind;
-            if self.is_behind {
-                tracing::warn!(?behind, "the clock is behind the ledger's: until it is there no window begins");
-            } else {
-                tracing::info!("the clock has caught up with the ledger's");
-            }
-        }
         let now = now.max(self.clock);
         let mut recorded = Recorded { at: now, ..Recorded::default() };
         // Immediate: a lock that somebody else holds is waited for at the start, not found half-way.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut windows = Windows::new(&transaction, terms, now);
         for (position, entry) in group.settlements.iter().enumerate() {
-            if !rows::insert(&transaction, entry)? {
+            if !rows::insert(&transaction, entry, now / SECOND)? {
                 recorded.duplicates += 1;
                 continue;
             }
             let it = &entry.settlement;
             recorded.new.push(position);
-            tally::add(&mut self.labels, &mut recorded, it);
+            tally::add(&mut self.labels, &mut recorded, it, now / SECOND);
             let charges: Vec<_> = it.charges.iter().map(charge).collect();
             book::settle(&mut windows, terms, &entry.id.holder(), &charges, now, &mut recorded.events)?;
         }
@@ -140,15 +162,12 @@ impl Ledger for Sqlite {
         recorded.balances = windows.store()?;
         windows.expire(most)?;
         sums::add(&transaction, &recorded.totals)?;
+        recorded.lost = sums::keep_places(&transaction, self.labels.unsaved())?;
         lessons::keep(&transaction, &group.lessons)?;
-        expire(&transaction, most)?;
-        transaction
-            .prepare_cached(
-                "INSERT INTO meta (name, value) VALUES ('clock', ?1) \
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([int(now)])?;
+        expire(&transaction, most, now / SECOND)?;
+        clock::keep(&transaction, now, group.anchor)?;
         transaction.commit()?;
+        self.labels.saved();
         self.clock = now;
         Ok(recorded)
     }
@@ -169,7 +188,7 @@ impl Ledger for Sqlite {
     }
 
     fn relabel(&mut self, names: tally::Names) {
-        self.labels.add(names);
+        self.labels.replace(names, self.clock / SECOND);
     }
 
     fn probe(&mut self) -> Result<(), LedgerError> {
@@ -181,13 +200,13 @@ impl Ledger for Sqlite {
 }
 
 /// Looks at the `most` oldest rows only, so its cost does not grow with the file.
-fn expire(transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
+fn expire(transaction: &Transaction<'_>, most: usize, now: u64) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "DELETE FROM settlement WHERE id IN (SELECT id FROM (SELECT id, settled_at FROM settlement ORDER BY id \
-             LIMIT ?1) WHERE settled_at < unixepoch() - ?2)",
+             LIMIT ?1) WHERE settled_at < ?2)",
         )?
-        .execute(params![i64::try_from(most).unwrap_or(i64::MAX), int(RETENTION.as_secs())])?;
+        .execute(params![i64::try_from(most).unwrap_or(i64::MAX), int(now.saturating_sub(RETENTION.as_secs()))])?;
     Ok(())
 }
 

@@ -6,139 +6,36 @@
 //! bounded by the same rule and survive a restart unchanged. Rejected: bounding in the metrics alone, which leaves a
 //! table that any client can grow by asking for models nobody has.
 
-use std::collections::HashSet;
+mod labels;
 
 use engine::exchange::Disposition;
 use sidecar_api::v1::{Settlement, Try, Usage};
 
-use super::{CostLabels, OUTCOMES, Recorded, RequestLabels, Sums, Timing, Totals, UsageLabels};
+pub use self::labels::{FORMER, Kind, Labels, Names, OTHER, Place};
+use super::{CostLabels, OUTCOMES, Recorded, RequestLabels, Sums, Timing, UsageLabels};
 
-/// The label of every name that got none of its own.
-pub const OTHER: &str = "other";
-/// Names beyond the configured ones that get a label of their own, per kind of label.
-const ROOM: usize = 200;
-/// A longer name never gets a label of its own.
-const LONGEST: usize = 128;
 /// No try uses more tokens, or has more events. Keeps sums within the store's 64 bits whatever a provider claims.
 const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// Nor does one cost more: a million dollars.
 const MOST_COST: u64 = 1_000_000_000_000_000;
 
-/// Names that may be labels. Configured ones always; others by first come, once a provider has answered for them, so
-/// that a client without a key cannot use up the room.
-#[derive(Debug, Clone)]
-pub struct Labels {
-    keys: Bounded,
-    teams: Bounded,
-    models: Bounded,
-    providers: Bounded,
-    dialects: Bounded,
-    customers: Bounded,
-}
-
-/// Names of the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    /// Virtual keys.
-    pub keys: Vec<String>,
-    /// Their teams.
-    pub teams: Vec<String>,
-    /// Models, as clients or as providers call them.
-    pub models: Vec<String>,
-    /// Providers.
-    pub providers: Vec<String>,
-    /// Dialects of clients.
-    pub dialects: Vec<String>,
-    /// Customers.
-    pub customers: Vec<String>,
-}
-
-impl Labels {
-    /// With room for a few more of each.
-    #[must_use]
-    pub fn new(names: Names) -> Self {
-        Self {
-            keys: Bounded::new(names.keys),
-            teams: Bounded::new(names.teams),
-            models: Bounded::new(names.models),
-            providers: Bounded::new(names.providers),
-            dialects: Bounded::new(names.dialects),
-            customers: Bounded::new(names.customers),
-        }
-    }
-
-    /// Names of another configuration. They take no place of names that came by themselves.
-    pub fn add(&mut self, names: Names) {
-        self.keys.names.extend(names.keys);
-        self.teams.names.extend(names.teams);
-        self.models.names.extend(names.models);
-        self.providers.names.extend(names.providers);
-        self.dialects.names.extend(names.dialects);
-        self.customers.names.extend(names.customers);
-    }
-
-    /// Names that have a label already, e.g. before a restart, keep it.
-    pub fn keep(&mut self, totals: &Totals) {
-        for labels in totals.requests.keys() {
-            self.keys.fold(&labels.key, true);
-            self.teams.fold(&labels.team, true);
-            self.models.fold(&labels.model, true);
-            self.dialects.fold(&labels.dialect, true);
-        }
-        for labels in totals.usage.keys() {
-            self.keys.fold(&labels.key, true);
-            self.teams.fold(&labels.team, true);
-            self.models.fold(&labels.model, true);
-            self.providers.fold(&labels.provider, true);
-        }
-        for labels in totals.costs.keys() {
-            self.customers.fold(&labels.customer, true);
-        }
-    }
-}
-
-/// A set of names that stops growing.
-#[derive(Debug, Clone)]
-struct Bounded {
-    names: HashSet<String>,
-    room: usize,
-}
-
-impl Bounded {
-    fn new(names: Vec<String>) -> Self {
-        // The empty name stands for "none" and needs no room.
-        Self { names: names.into_iter().chain([String::new(), OTHER.to_owned()]).collect(), room: ROOM }
-    }
-
-    /// The name's label. `earned`: it may take a free place.
-    fn fold(&mut self, name: &str, earned: bool) -> String {
-        if self.names.contains(name) {
-            return name.to_owned();
-        }
-        if !earned || self.room == 0 || name.len() > LONGEST {
-            return OTHER.to_owned();
-        }
-        self.room -= 1;
-        self.names.insert(name.to_owned());
-        name.to_owned()
-    }
-}
-
-/// Adds one settlement.
-pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement) {
+/// Adds one settlement, at the ledger's time in Unix seconds.
+pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement, now: u64) {
     let answered = settlement.tries.iter().any(|attempt| attempt.outcome() == sidecar_api::v1::r#try::Outcome::Ok);
-    let key = labels.keys.fold(&settlement.key, answered);
-    let team = labels.teams.fold(&settlement.team, answered);
-    let asked = labels.models.fold(&settlement.asked_model, answered);
-    let dialect = labels.dialects.fold(&settlement.dialect, answered);
-    let customer = labels.customers.fold(&settlement.customer, answered);
+    let tenant = [&settlement.customer, &settlement.team, &settlement.key].into_iter().find(|name| !name.is_empty());
+    let mut labels = labels.of(tenant.map_or("", String::as_str), answered, now);
+    let key = labels.label(Kind::Key, &settlement.key);
+    let team = labels.label(Kind::Team, &settlement.team);
+    let asked = labels.label(Kind::Model, &settlement.asked_model);
+    let dialect = labels.label(Kind::Dialect, &settlement.dialect);
+    let customer = labels.label(Kind::Customer, &settlement.customer);
 
     let mut place = UsageLabels { key: key.clone(), team: team.clone(), provider: String::new(), model: String::new() };
     let mut previous: Option<String> = None;
     for attempt in &settlement.tries {
-        place.provider = labels.providers.fold(&attempt.provider, answered);
-        place.model = labels.models.fold(&attempt.model, answered);
+        place.provider = labels.label(Kind::Provider, &attempt.provider);
+        place.model = labels.label(Kind::Model, &attempt.model);
         let sums = recorded.totals.usage.entry(place.clone()).or_default();
         add_try(sums, attempt);
         if let Some(cost) = attempt.cost.filter(|cost| *cost > 0) {
@@ -157,7 +54,7 @@ pub fn add(labels: &mut Labels, recorded: &mut Recorded, settlement: &Settlement
         if let Some(from) = previous.replace(attempt.provider.clone())
             && from != attempt.provider
         {
-            let hop = (labels.providers.fold(&from, answered), place.provider.clone());
+            let hop = (labels.label(Kind::Provider, &from), place.provider.clone());
             *recorded.totals.failovers.entry(hop).or_default() += 1;
         }
     }

@@ -8,18 +8,23 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::book::{Lease, Terms};
 use super::tally::Names;
 use super::{Ask, Entry, Group, Ledger, LedgerError, Lesson, Recorded};
+use crate::serve::clock::Clock;
+use crate::serve::logs::Seldom;
 
 /// A group is committed at the latest when it holds this many settlements and draws.
 const GROUP: usize = 256;
 /// Callers that may wait for the thread; more wait for a place.
 const QUEUE: usize = 64;
+
+/// A full disk fails a hundred commits a second.
+static FAILURES: Seldom = Seldom::new();
 
 /// The configuration, as far as the ledger needs it.
 pub type SharedTerms = Arc<dyn Terms + Send + Sync>;
@@ -30,6 +35,8 @@ pub trait Watch: Send + 'static {
     fn lessons(&self) -> Vec<Lesson>;
     /// The group is durable, and this is what came of it.
     fn committed(&self, group: &Group, recorded: &Recorded, terms: &dyn Terms);
+    /// The store took nothing.
+    fn failed(&self) {}
 }
 
 type Done<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -39,8 +46,8 @@ enum Job {
     Settle(Vec<Entry>, Done<()>),
     /// Draws of one call.
     Draw(Ask, Done<Vec<Lease>>),
-    /// Another configuration has these names and terms; wants the next generation.
-    Reload(Names, SharedTerms, Done<u64>),
+    /// Another configuration has these names and terms; wants the generation after this one.
+    Reload(Names, SharedTerms, u64, Done<u64>),
 }
 
 /// Owner of the thread.
@@ -61,11 +68,16 @@ impl Writer {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(ledger: impl Ledger, terms: SharedTerms, watch: impl Watch) -> std::io::Result<Self> {
+    pub fn start(
+        ledger: impl Ledger,
+        terms: SharedTerms,
+        watch: impl Watch,
+        clock: Arc<Clock>,
+    ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
         let work = move || {
-            run(ledger, terms, &watch, queue);
+            run(ledger, terms, &watch, &clock, queue);
             let _nobody_waits = close.send(());
         };
         thread::Builder::new().name("ledger".to_owned()).spawn(work)?;
@@ -106,12 +118,13 @@ impl Handle {
         self.ask(|done| Job::Draw(ask, done)).await
     }
 
-    /// Takes the names and terms of another configuration, and gives the generation of its keys.
+    /// Takes the names and terms of another configuration, and gives the generation of its keys: above `former`, that of
+    /// the keys before, also where the store cannot write.
     ///
     /// # Errors
-    /// The store gives none.
-    pub async fn reload(&self, names: Names, terms: SharedTerms) -> Result<u64, LedgerError> {
-        self.ask(|done| Job::Reload(names, terms, done)).await
+    /// The ledger's thread is gone.
+    pub async fn reload(&self, names: Names, terms: SharedTerms, former: u64) -> Result<u64, LedgerError> {
+        self.ask(|done| Job::Reload(names, terms, former, done)).await
     }
 
     /// Can the store write, and does it get around to it within `patience`?
@@ -138,7 +151,13 @@ struct Waiting {
     drawn: Vec<Done<Vec<Lease>>>,
 }
 
-fn run(mut ledger: impl Ledger, mut terms: SharedTerms, watch: &impl Watch, mut queue: mpsc::Receiver<Job>) {
+fn run(
+    mut ledger: impl Ledger,
+    mut terms: SharedTerms,
+    watch: &impl Watch,
+    clock: &Clock,
+    mut queue: mpsc::Receiver<Job>,
+) {
     let mut left = None;
     while let Some(first) = left.take().or_else(|| queue.blocking_recv()) {
         let (mut group, mut waiting) = (Group::default(), Waiting::default());
@@ -157,20 +176,31 @@ fn run(mut ledger: impl Ledger, mut terms: SharedTerms, watch: &impl Watch, mut 
                     left = Some(job);
                     break;
                 }
-                Job::Reload(names, new, done) => {
+                Job::Reload(names, new, former, done) => {
+                    // A key is revoked whether the disk is full or not. The number is above all that filters know, and
+                    // the next that the store gives is so, too: it begins at the time in seconds.
+                    let generation = ledger.next_generation().unwrap_or_else(|error| {
+                        tracing::error!(%error, "the generation of the new configuration is not written");
+                        former.saturating_add(1).max(clock.now() / 1_000_000_000)
+                    });
                     ledger.relabel(names);
                     terms = new;
-                    let _gone = done.send(ledger.next_generation());
+                    let _gone = done.send(Ok(generation));
                     break;
                 }
             }
             next = if group.len() < GROUP { queue.try_recv().ok() } else { None };
         }
         if !waiting.is_empty() {
+            let now = clock.now();
             if !group.is_empty() {
                 group.lessons = watch.lessons();
+                group.anchor = clock.unkept();
             }
-            let result = commit(&mut ledger, terms.as_ref(), watch, &group, &waiting);
+            let result = commit(&mut ledger, terms.as_ref(), watch, (&group, &waiting), now);
+            if let (Ok(_), Some(anchor)) = (&result, group.anchor) {
+                clock.kept(anchor);
+            }
             waiting.answer(result);
         }
     }
@@ -180,26 +210,22 @@ fn commit(
     ledger: &mut impl Ledger,
     terms: &dyn Terms,
     watch: &impl Watch,
-    group: &Group,
-    waiting: &Waiting,
+    (group, waiting): (&Group, &Waiting),
+    now: u64,
 ) -> Result<Vec<Vec<Lease>>, LedgerError> {
     if group.is_empty() {
         // Probes that piled up while the store was blocked need no answer any more.
         let left = waiting.settled.iter().all(oneshot::Sender::is_closed);
         return if left { Ok(()) } else { ledger.probe() }.map(|()| Vec::new());
     }
-    let committed = ledger.commit(group, terms, now()).inspect_err(|error| {
-        let (settlements, asks) = (group.settlements.len(), group.asks.len());
-        tracing::error!(settlements, asks, %error, "nothing recorded; callers will send again");
+    let committed = ledger.commit(group, terms, now).inspect_err(|error| {
+        watch.failed();
+        if let Some(left_out) = FAILURES.due(&error.0) {
+            tracing::error!(%error, left_out, "nothing recorded; callers will send again");
+        }
     })?;
     watch.committed(group, &committed, terms);
     Ok(committed.leases)
-}
-
-/// Unix nanoseconds. Before 1970 it is 1970: the ledger's own time does not go back either.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Waiting {

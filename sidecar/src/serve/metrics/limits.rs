@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_shown_in_dollars_until_its_window_ends() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::by_this_machine().unwrap();
         let event = Event { account: 1, window: 60, percent: 80, used: 0, most: 0 };
         let recorded = Recorded {
             balances: vec![standing(1, 60), standing(2, 60), standing(3, 0)],
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_was_exceeded_is_counted_and_the_number_of_series_is_bounded() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::by_this_machine().unwrap();
         let settlement = |exceeded| sidecar_api::v1::Settlement { exceeded, ..Default::default() };
         let entry = |exceeded| crate::serve::ledger::Entry {
             id: crate::serve::ledger::AdmissionId::new([0; 16], 0),

@@ -196,3 +196,29 @@ fn going_on_in_spite_of_a_limit_is_charged() {
     let held = wallet.reserve(8, 5, S);
     assert_eq!(wallet.settle(held, 5), Some(Charge { account: 8, window: 0, amount: 5 }), "nothing is known of it");
 }
+
+#[test]
+fn a_clock_that_was_set_back_is_followed_and_what_was_granted_before_counts_as_spent() {
+    let mut wallet = Wallet::default();
+    wallet.draw(7, 3, S);
+    wallet.answered(&lease(5), S, S);
+    let early = wallet.reserve(7, 3, S);
+    assert_eq!(wallet.settle(early, 3), Some(Charge { account: 7, window: 60, amount: 3 }));
+    // The ledger's clock is ahead for a while.
+    wallet.draw(7, 3, 2 * S);
+    wallet.answered(&Lease { window: 6000, ..lease(4) }, 2 * S, 2 * S);
+    let ahead = wallet.reserve(7, 4, 2 * S);
+    assert_eq!(ahead.window, 6000);
+    // It is set back; the worker tells what it knows, and hears that this window has not begun.
+    wallet.draw(7, 1, 3 * S);
+    let back = Lease { refused: true, back: true, ..lease(9) };
+    wallet.answered(&back, 3 * S, 3 * S);
+    assert_eq!(wallet.standing(7, 1, 3 * S), Standing::Short, "nine were granted, and nobody knows how many are left");
+    let draw = wallet.draw(7, 1, 3 * S).unwrap();
+    assert_eq!((draw.window, draw.received, draw.need), (60, 9, 1));
+    wallet.answered(&lease(11), 3 * S, 3 * S);
+    assert_eq!(wallet.standing(7, 2, 3 * S), Standing::Fits);
+    assert_eq!(wallet.standing(7, 3, 3 * S), Standing::Short);
+    assert_eq!(wallet.settle(ahead, 4), Some(Charge { account: 7, window: 6000, amount: 4 }), "as it was reserved");
+    assert_eq!(wallet.standing(7, 2, 3 * S), Standing::Fits);
+}

@@ -8,15 +8,16 @@ use sidecar_api::v1::{Settlement, Try};
 use super::super::{Entry, tally};
 use super::int;
 
-/// False if it was there before.
-pub(super) fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool> {
+/// False if it was there before. `now`: the ledger's, in Unix seconds.
+pub(super) fn insert(transaction: &Transaction<'_>, entry: &Entry, now: u64) -> rusqlite::Result<bool> {
     let Settlement { counter: _, tries, .. } = &entry.settlement;
     let it = &entry.settlement;
     let id: Option<i64> = transaction
         .prepare_cached(
             "INSERT INTO settlement (admission_id, key, team, customer, asked_model, dialect, stream, status, \
              client_gone, started_unix_nanos, duration_micros, first_byte_micros, operation, first_content_micros, \
-             overhead_micros, downgraded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             overhead_micros, downgraded, settled_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
              ON CONFLICT (admission_id) DO NOTHING RETURNING id",
         )?
         .query_row(
@@ -37,6 +38,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::
                 int(it.first_content_micros),
                 int(it.overhead_micros),
                 it.downgraded,
+                int(now),
             ],
             |row| row.get(0),
         )

@@ -2,8 +2,11 @@
 //!
 //! Does not: bound their number; [`tally`](super::tally) has done so.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Transaction, params};
 
+use super::super::tally::{FORMER, Kind, Place};
 use super::super::{CostLabels, LedgerError, RequestLabels, Sums, Totals, UsageLabels};
 use super::{count, int};
 
@@ -140,5 +143,93 @@ pub(super) fn add(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::R
         let UsageLabels { key, team, provider, model } = usage;
         add.execute(params![customer, key, team, provider, model, int(*cost)])?;
     }
+    Ok(())
+}
+
+/// Tables of sums with labels that clients bring: their labels, and what is summed.
+const TABLES: [(&str, &[&str], &[&str]); 3] = [
+    ("request_count", &["key", "team", "model", "status_class", "dialect"], &["requests"]),
+    (
+        "usage_count",
+        &["key", "team", "provider", "model"],
+        &[
+            "requests",
+            "errors",
+            "tries_ok",
+            "tries_error",
+            "tries_no_answer",
+            "tries_cut",
+            "input_tokens",
+            "output_tokens",
+            "cache_read_tokens",
+            "cache_write_tokens",
+            "reasoning_tokens",
+            "cooldowns",
+            "skipped_events",
+        ],
+    ),
+    ("cost_count", &["customer", "key", "team", "provider", "model"], &["nano_dollars"]),
+];
+
+/// Places of names, as they were kept.
+pub(super) fn places(connection: &Connection) -> rusqlite::Result<Vec<(Kind, String, Place)>> {
+    let mut select = connection.prepare("SELECT kind, name, tenant, used FROM label")?;
+    let mut rows = select.query([])?;
+    let mut places = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(kind) = Kind::of_word(&row.get::<_, String>(0)?) {
+            places.push((kind, row.get(1)?, Place { tenant: row.get(2)?, used: count(row, 3)? }));
+        }
+    }
+    Ok(places)
+}
+
+/// Keeps places, and gives up those that were lost: what was counted under such a name is [`FORMER`]'s. Says which.
+pub(super) fn keep_places(
+    transaction: &Transaction<'_>,
+    changed: &BTreeMap<(Kind, String), Option<Place>>,
+) -> rusqlite::Result<Vec<(Kind, String)>> {
+    let mut lost = Vec::new();
+    for ((kind, name), place) in changed {
+        if let Some(Place { tenant, used }) = place {
+            transaction.prepare_cached("INSERT OR REPLACE INTO label VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+                kind.word(),
+                name,
+                tenant,
+                int(*used)
+            ])?;
+            continue;
+        }
+        transaction
+            .prepare_cached("DELETE FROM label WHERE kind = ?1 AND name = ?2")?
+            .execute(params![kind.word(), name])?;
+        for (table, labels, sums) in TABLES {
+            if labels.contains(&kind.word()) {
+                give_up(transaction, (table, labels, sums), kind.word(), name)?;
+            }
+        }
+        lost.push((*kind, name.clone()));
+    }
+    Ok(lost)
+}
+
+fn give_up(
+    transaction: &Transaction<'_>,
+    (table, labels, sums): (&str, &[&str], &[&str]),
+    column: &str,
+    name: &str,
+) -> rusqlite::Result<()> {
+    let columns = [labels, sums].concat().join(", ");
+    let of = labels.iter().map(|label| if *label == column { "?2" } else { *label });
+    let sum = sums.iter().map(|sum| format!("sum({sum})"));
+    let select = of.map(str::to_owned).chain(sum).collect::<Vec<_>>().join(", ");
+    let group = labels.iter().filter(|label| **label != column).copied().collect::<Vec<_>>().join(", ");
+    let add = sums.iter().map(|sum| format!("{sum} = {sum} + excluded.{sum}")).collect::<Vec<_>>().join(", ");
+    let fold = format!(
+        "INSERT INTO {table} ({columns}) SELECT {select} FROM {table} WHERE {column} = ?1 GROUP BY {group} \
+         ON CONFLICT DO UPDATE SET {add}"
+    );
+    transaction.execute(&fold, [name, FORMER])?;
+    transaction.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [name])?;
     Ok(())
 }

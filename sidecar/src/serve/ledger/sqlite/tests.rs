@@ -104,14 +104,20 @@ fn expired_rows_go_with_later_commits_and_their_sums_stay() {
     let mut ledger = open(&dir);
     let batch: Vec<_> = (0..5).map(entry).collect();
     record(&mut ledger, &batch).unwrap();
-    ledger.connection.execute("UPDATE settlement SET settled_at = 1 WHERE id < 5", []).unwrap();
-    record(&mut ledger, &[entry(10)]).unwrap();
-    assert_eq!(ledger.settlements().unwrap(), 4, "one came, two of the four expired ones went");
-    record(&mut ledger, &[entry(11), entry(12)]).unwrap();
-    assert_eq!(ledger.settlements().unwrap(), 4, "the fifth has not expired");
+    let record = |ledger: &mut Sqlite, batch: &[Entry], days: u64| {
+        let group = Group { settlements: batch.to_vec(), ..Group::default() };
+        ledger.commit(&group, &Nothing, days * 86_400 * SECOND).unwrap();
+    };
+    ledger.connection.execute("UPDATE settlement SET settled_at = 7 * 86400 WHERE id = 5", []).unwrap();
+    record(&mut ledger, &[entry(9)], 7);
+    assert_eq!(ledger.settlements().unwrap(), 6, "not before it is time, by the ledger's clock");
+    record(&mut ledger, &[entry(10)], 8);
+    assert_eq!(ledger.settlements().unwrap(), 5, "one came, two of the four expired ones went");
+    record(&mut ledger, &[entry(11), entry(12)], 8);
+    assert_eq!(ledger.settlements().unwrap(), 5, "the fifth has not expired");
     let attempts: i64 = ledger.connection.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
-    assert_eq!(attempts, 8, "tries go with their settlement");
-    assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 8);
+    assert_eq!(attempts, 10, "tries go with their settlement");
+    assert_eq!(ledger.totals().unwrap().requests.values().sum::<u64>(), 9);
 }
 
 #[test]
@@ -197,6 +203,9 @@ fn a_file_of_version_1_is_brought_up_and_forgets_nothing() {
 fn what_was_learned_is_there_after_a_restart_and_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(&dir);
+    // Beside its owner, as anybody may.
+    let read =
+        |dir: &tempfile::TempDir| lessons::read(&Connection::open(dir.path().join("attache.db")).unwrap()).unwrap();
     let mut lesson = |model: String, tokens: u32| {
         let learned =
             serde_json::from_value(serde_json::json!({"tokens": tokens, "prompts": 1, "answers": {}})).unwrap();
@@ -206,10 +215,46 @@ fn what_was_learned_is_there_after_a_restart_and_is_bounded() {
     };
     lesson("m".to_owned(), 100_000);
     let last = lesson("m".to_owned(), 250_000);
-    assert_eq!(open(&dir).lessons().unwrap(), last);
+    assert_eq!(read(&dir), last);
     let most = crate::serve::calibrate::MODELS;
     let all = (0..most + 50).map(|number| Lesson { model: format!("invented-{number}"), ..last[0].clone() }).collect();
     ledger.commit(&Group { lessons: all, ..Group::default() }, &Nothing, 0).unwrap();
-    let kept = open(&dir).lessons().unwrap();
+    let kept = read(&dir);
     assert_eq!((kept.len(), kept[0].model.as_str()), (most, "invented-50"));
+}
+
+#[test]
+fn places_of_names_last_over_a_restart_and_what_a_lost_one_used_stays_in_the_sums() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = open(&dir);
+    let mut counter = 0;
+    let mut used = |ledger: &mut Sqlite, model: &str, hour: u64| {
+        counter += 1;
+        let mut entry = entry(counter);
+        entry.settlement.asked_model = model.to_owned();
+        entry.settlement.tries.truncate(1);
+        (entry.settlement.tries[0].model, entry.settlement.tries[0].outcome) = (model.to_owned(), Outcome::Ok.into());
+        let group = Group { settlements: vec![entry], ..Group::default() };
+        let recorded = ledger.commit(&group, &Nothing, hour * 3600 * SECOND).unwrap();
+        (recorded.totals.requests.keys().next().unwrap().model.clone(), recorded.lost)
+    };
+    for n in 0..20 {
+        assert_eq!(used(&mut ledger, &format!("m{n:02}"), 1).0, format!("m{n:02}"));
+    }
+    assert_eq!(used(&mut ledger, "more", 1), (tally::OTHER.to_owned(), vec![]));
+    drop(ledger);
+    let mut ledger = open(&dir);
+    assert_eq!(used(&mut ledger, "more", 2).0, tally::OTHER, "the places stay taken");
+    assert_eq!(used(&mut ledger, "m00", 20).0, "m00");
+    assert_eq!(used(&mut ledger, "more", 25), ("more".to_owned(), vec![(tally::Kind::Model, "m01".to_owned())]));
+    let totals = ledger.totals().unwrap();
+    let requests = |model: &str| -> u64 {
+        totals.requests.iter().filter(|(labels, _)| labels.model == model).map(|(_, requests)| requests).sum()
+    };
+    let kept = ["m00", "m01", tally::FORMER, tally::OTHER, "more"].map(requests);
+    assert_eq!(kept, [2, 0, 1, 2, 1]);
+    assert_eq!(totals.usage.values().map(|sums| sums.tokens[0]).sum::<u64>(), 10 * 24, "nothing is lost");
+    drop(ledger);
+    let again = used(&mut open(&dir), "m01", 25);
+    assert_eq!(again, ("m01".to_owned(), vec![(tally::Kind::Model, "m02".to_owned())]), "it may come back");
 }

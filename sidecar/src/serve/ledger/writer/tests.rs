@@ -6,6 +6,7 @@ use std::sync::mpsc as std_mpsc;
 use super::super::book::{Account, Draw, Holder};
 use super::super::{AdmissionId, Totals};
 use super::*;
+use crate::serve::clock;
 
 /// Says how large each group was; commits when told to, with the result it is told.
 struct Scripted {
@@ -66,7 +67,8 @@ fn stage() -> Stage {
     let groups = Arc::new(Mutex::new(Vec::new()));
     let (script, told) = std_mpsc::channel();
     let ledger = Scripted { groups: Arc::clone(&groups), script: told };
-    Stage { writer: Writer::start(ledger, Arc::new(Nothing), Nothing).unwrap(), groups, script }
+    let clock = Arc::new(Clock::start(clock::machine(), &clock::Kept::default()));
+    Stage { writer: Writer::start(ledger, Arc::new(Nothing), Nothing, clock).unwrap(), groups, script }
 }
 
 fn entries(count: usize) -> Vec<Entry> {
@@ -115,7 +117,7 @@ async fn a_reload_waits_its_turn_and_holds_nobody_up() {
     let first = occupy(&stage).await;
     let second = queue(&handle, 2).await;
     let (before, other) = (handle.jobs.capacity(), handle.clone());
-    let reload = tokio::spawn(async move { other.reload(Names::default(), Arc::new(Nothing)).await });
+    let reload = tokio::spawn(async move { other.reload(Names::default(), Arc::new(Nothing), 0).await });
     while handle.jobs.capacity() == before {
         tokio::task::yield_now().await;
     }
@@ -207,4 +209,36 @@ async fn a_blocked_store_fails_its_probe() {
     stage.script.send(Err(LedgerError::new("read-only"))).unwrap();
     assert_eq!(handle.probe(Duration::from_secs(30)).await, Err(LedgerError::new("read-only")));
     assert_eq!(*stage.groups.lock().unwrap(), [1, 0], "the probe that nobody waits for is not made");
+}
+
+/// Takes nothing.
+struct Full;
+
+impl Ledger for Full {
+    fn commit(&mut self, _: &Group, _: &dyn Terms, _: u64) -> Result<Recorded, LedgerError> {
+        Err(LedgerError::new("full"))
+    }
+    fn totals(&self) -> Result<Totals, LedgerError> {
+        Ok(Totals::default())
+    }
+    fn lessons(&self) -> Result<Vec<Lesson>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn next_generation(&mut self) -> Result<u64, LedgerError> {
+        Err(LedgerError::new("full"))
+    }
+    fn relabel(&mut self, _: Names) {}
+    fn probe(&mut self) -> Result<(), LedgerError> {
+        Err(LedgerError::new("full"))
+    }
+}
+
+#[tokio::test]
+async fn keys_are_told_anew_although_the_disk_is_full() {
+    let clock = Arc::new(Clock::start(clock::machine(), &clock::Kept::default()));
+    let writer = Writer::start(Full, Arc::new(Nothing), Nothing, clock).unwrap();
+    let handle = writer.handle();
+    let first = handle.reload(Names::default(), Arc::new(Nothing), 7).await.unwrap();
+    assert!(first > 1_600_000_000, "as the store would give it: above all that filters have seen");
+    assert_eq!(handle.reload(Names::default(), Arc::new(Nothing), first + 10).await, Ok(first + 11));
 }
