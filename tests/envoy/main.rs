@@ -32,6 +32,7 @@ mod patience;
 mod push;
 mod quota;
 mod recorded;
+mod revocation;
 mod secrets;
 mod settlement;
 mod sidecar_away;

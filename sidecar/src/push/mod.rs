@@ -2,26 +2,38 @@
 //!
 //! Does not: half a push. A configuration with a fault, a secret that cannot be read, or a change to what is only read at
 //! the start leaves everything as it is, and is told in full.
+//!
+//! Decision: a configuration has two subscribers that do not wait for each other. The sidecar takes keys and limits at
+//! once; Envoy takes its files when it does ([`envoy`]). Rejected: Envoy first, since a record may name a provider that no
+//! filter knows yet. Then a key that was revoked is served for as long as Envoy refuses a module. See [`tellable`].
 
+mod envoy;
 pub mod source;
 mod uptake;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::config::Loaded;
+use engine::config::snapshot::VirtualKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
+use self::envoy::Pusher;
 use crate::render::push::Directory;
 use crate::serve::Reloader;
 use crate::serve::metrics::Metrics;
 use source::{Config, Needs, Source};
-pub use uptake::Outstanding;
 
 /// Between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
+/// A file of many faults: the first ones say what is wrong.
+const MOST_FAULTS: usize = 100;
+/// A fault quotes what was found, which may be anything.
+const LONGEST_FAULT: usize = 1024;
 
 /// What became of a change, as the label `result` of `attache_config_reloads_total`.
 const APPLIED: &str = "applied";
@@ -32,16 +44,15 @@ const FAILED: &str = "failed";
 #[derive(Debug)]
 pub struct Follower {
     source: Source,
+    /// The latest that is without faults.
     running: Config,
-    /// A directory that Envoy watches, if there is one.
-    directory: Option<Directory>,
     /// The sidecar, if this process is one.
     sidecar: Option<Reloader>,
+    /// The Envoy that watches a directory, if there is one.
+    envoy: Option<Pusher>,
     metrics: Arc<Metrics>,
     /// Asked for before the first rendering: without a listener this signal ends the process.
     hangup: Signal,
-    /// A good configuration that could not be put into place, e.g. on a full disk.
-    again: Option<Config>,
 }
 
 impl Follower {
@@ -66,59 +77,57 @@ impl Follower {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         metrics.running(config.hash);
-        let running = config.clone();
         let hangup = signal(SignalKind::hangup())?;
-        let mut follower = Self { source, running, directory, sidecar, metrics, hangup, again: None };
-        follower.module(true);
-        match follower.render(&config).await {
-            Err(error) if error.is::<Outstanding>() => {
-                tracing::error!("{error:#}; will be tried again");
-                follower.again = Some(config);
-            }
-            ended => ended?,
-        }
-        Ok(follower)
+        let envoy = match directory {
+            None => None,
+            Some(directory) => Some(Pusher::start(directory, &config, Arc::clone(&metrics)).await?),
+        };
+        Ok(Self { source, running: config, sidecar, envoy, metrics, hangup })
     }
 
-    /// Follows until dropped. SIGHUP makes it look at once.
+    /// Takes changes as they come.
     pub async fn run(mut self) -> Infallible {
+        let (wanted, wishes) = watch::channel(self.running.clone());
+        let (done, served) = watch::channel(self.running.clone());
+        match self.envoy.take() {
+            None => self.follow(None, served).await,
+            Some(envoy) => tokio::select! {
+                never = envoy.run(wishes, done) => never,
+                never = self.follow(Some(wanted), served) => never,
+            },
+        }
+    }
+
+    /// `wanted`: what Envoy should have, if there is one. `served`: what it has.
+    async fn follow(
+        mut self,
+        wanted: Option<watch::Sender<Config>>,
+        mut served: watch::Receiver<Config>,
+    ) -> Infallible {
+        // Keys were told in part, until Envoy has what they name.
+        let mut partly = false;
         loop {
             let now = tokio::select! {
-                () = tokio::time::sleep(POLL) => false,
-                _ = self.hangup.recv() => true,
+                () = tokio::time::sleep(POLL) => Some(false),
+                _ = self.hangup.recv() => Some(true),
+                Ok(()) = served.changed(), if partly => None,
             };
-            if let Some(Err(error)) = self.directory.as_mut().map(|directory| directory.tidy(Instant::now())) {
-                tracing::error!("removed provider keys are still rendered: {error:#}");
+            if let Some(now) = now {
+                let Some(config) = self.source.look(now).and_then(|found| self.check(found)) else { continue };
+                self.running = config;
             }
-            if self.module(now) {
-                self.again.get_or_insert_with(|| self.running.clone());
-            }
-            match self.source.look(now) {
-                Some(Ok(config)) => {
-                    self.again = None;
-                    self.take(Ok(config)).await;
-                }
-                Some(faults) => self.take(faults).await,
-                None => {
-                    if let Some(config) = self.again.take() {
-                        self.take(Ok(config)).await;
-                    }
-                }
+            let by = served.borrow_and_update().loaded.clone();
+            partly = self.tell(wanted.as_ref().map(|_| &by)).await;
+            match &wanted {
+                Some(wanted) if now.is_some() => drop(wanted.send_replace(self.running.clone())),
+                Some(_) => {}
+                None => applied(&self.metrics, &self.running),
             }
         }
     }
 
-    /// Has the module changed?
-    fn module(&mut self, now: bool) -> bool {
-        let looked = self.directory.as_mut().map_or(Ok(false), |directory| directory.module(now));
-        looked.unwrap_or_else(|error| {
-            tracing::error!("module refused; the former one goes on: {error:#}");
-            self.metrics.reload(REFUSED);
-            false
-        })
-    }
-
-    async fn take(&mut self, found: Result<Config, Vec<String>>) {
+    /// What can be taken; every fault of what cannot is logged.
+    fn check(&self, found: Result<Config, Vec<String>>) -> Option<Config> {
         let good = found.and_then(|config| {
             let mut faults = needs_restart(&self.running.loaded, &config.loaded, self.sidecar.is_some());
             if let Some(Err(error)) = self.sidecar.as_ref().map(|sidecar| sidecar.check(&config)) {
@@ -126,56 +135,55 @@ impl Follower {
             }
             if faults.is_empty() { Ok(config) } else { Err(faults) }
         });
-        match good {
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!("{fault}");
-                }
-                tracing::error!(faults = faults.len(), "configuration refused; the former one goes on");
-                self.metrics.reload(REFUSED);
+        good.inspect_err(|faults| {
+            for fault in faults.iter().take(MOST_FAULTS) {
+                let end = fault.floor_char_boundary(LONGEST_FAULT);
+                tracing::error!("{}", fault.get(..end).unwrap_or_default());
             }
-            Ok(config) => match self.apply(&config).await {
-                Ok(()) => {
-                    self.metrics.reload(APPLIED);
-                    self.metrics.running(config.hash);
-                    tracing::info!(hash = config.hash, "configuration applied");
-                    self.running = config;
-                }
-                Err(error) => {
-                    tracing::error!("configuration not applied, will be tried again: {error:#}");
-                    self.metrics.reload(FAILED);
-                    self.again = Some(config);
-                }
-            },
-        }
+            tracing::error!(faults = faults.len(), "configuration refused; the former one goes on");
+            self.metrics.reload(REFUSED);
+        })
+        .ok()
     }
 
-    /// The filter first, then the keys: a key's record may name what only the new configuration knows.
-    async fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
-        self.render(config).await?;
-        if let Some(sidecar) = &self.sidecar {
-            sidecar.reload(config).await?;
+    /// Tells the sidecar keys and limits. True: in part, since filters plan by a configuration that does not know all of it.
+    async fn tell(&self, served: Option<&Loaded>) -> bool {
+        let part = served.and_then(|served| tellable(&self.running, served));
+        if let Some(sidecar) = &self.sidecar
+            && let Err(error) = sidecar.reload(part.as_ref().unwrap_or(&self.running)).await
+        {
+            tracing::error!("keys and limits not taken; the former ones go on: {error:#}");
+            self.metrics.reload(FAILED);
         }
-        Ok(())
+        part.is_some()
     }
+}
 
-    async fn render(&mut self, config: &Config) -> anyhow::Result<()> {
-        let Some(directory) = &mut self.directory else { return Ok(()) };
-        // An Envoy that is about to start from these files has nothing to take up.
-        let watched = directory.watched();
-        let told = directory.begin(&config.loaded, |reference| config.secret(reference))?;
-        if watched {
-            uptake::wait(directory.admin(), &directory.versions(), told).await?;
-            let told = directory.part()?;
-            uptake::wait(directory.admin(), &directory.versions(), told).await?;
-        }
-        let told = directory.finish()?;
-        if watched {
-            uptake::wait(directory.admin(), &directory.versions(), told).await?;
-        }
-        directory.planned(Instant::now());
-        Ok(())
+fn applied(metrics: &Metrics, config: &Config) {
+    metrics.reload(APPLIED);
+    metrics.running(config.hash);
+    tracing::info!(hash = config.hash, "configuration applied");
+}
+
+/// What filters that plan by `served` can do with a configuration, if not all of it. A key that swaps all its candidates
+/// for providers that they do not know yet would be refused; until they do, it keeps those that it had. All else counts
+/// at once: that it is disabled or ends, its models, its limits.
+fn tellable(config: &Config, served: &Loaded) -> Option<Config> {
+    let providers = &served.snapshot.providers;
+    let is_known = |name: &str| providers.iter().any(|provider| provider.name == name);
+    let is_swapped =
+        |key: &VirtualKey| !key.candidates.is_empty() && !key.candidates.iter().any(|it| is_known(&it.provider));
+    if !config.loaded.virtual_keys.iter().any(is_swapped) {
+        return None;
     }
+    let former: HashMap<_, _> = served.virtual_keys.iter().map(|key| (key.name.as_str(), &key.candidates)).collect();
+    let keys = config.loaded.virtual_keys.iter().map(|key| match former.get(key.name.as_str()) {
+        Some(candidates) if is_swapped(key) => VirtualKey { candidates: (*candidates).clone(), ..key.clone() },
+        Some(_) | None => key.clone(),
+    });
+    let mut part = config.clone();
+    part.loaded.virtual_keys = Arc::new(keys.collect());
+    Some(part)
 }
 
 /// Settings that are only read at the start and differ, each a sentence.
@@ -192,4 +200,43 @@ fn needs_restart(running: &Loaded, new: &Loaded, sidecar: bool) -> Vec<String> {
     differs("sidecar.admin", "the sidecar", sidecar && from.sidecar.admin != to.sidecar.admin);
     differs("sidecar.store", "the sidecar", sidecar && from.sidecar.store != to.sidecar.store);
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = r#"
+version: 1
+providers:
+  a: {base_url: "http://127.0.0.1:1/v1", format: openai_chat, keys: [{name: k, models: ["*"]}]}
+  b: {base_url: "http://127.0.0.1:1/v1", format: openai_chat, keys: [{name: k, models: ["*"]}]}
+virtual_keys:
+- {name: one, secret: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", candidates: [{provider: a, models: [m]}]}
+"#;
+
+    fn config(yaml: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("attache.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        Follower::read(file, Needs { providers: false, virtual_keys: true }).unwrap().1
+    }
+
+    #[test]
+    fn only_candidates_that_no_filter_knows_wait_for_envoy() {
+        let served = config(YAML).loaded;
+        let swapped =
+            YAML.replace("  b:", "  new:").replace("{provider: a, models: [m]}", "{provider: new, models: [m]}");
+        let disabled = swapped.replace("{name: one,", "{name: one, disabled: true, limits: [{requests: 1, per: 1d}],");
+        let part = tellable(&config(&disabled), &served).unwrap();
+        let key = &part.loaded.virtual_keys[0];
+        assert_eq!((key.candidates[0].provider.as_str(), key.disabled, key.limits.len()), ("a", true, 1));
+        let renamed = swapped.replace("{name: one,", "{name: two,");
+        assert_eq!(tellable(&config(&renamed), &served).unwrap().loaded.virtual_keys[0].candidates[0].provider, "new");
+        for whole in [YAML.to_owned(), YAML.replace("{provider: a, models: [m]}", "{provider: b, models: [m]}")] {
+            assert!(tellable(&config(&whole), &served).is_none(), "{whole}");
+        }
+        let known = config(&swapped);
+        assert!(tellable(&known, &known.loaded).is_none());
+    }
 }

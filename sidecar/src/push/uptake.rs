@@ -34,7 +34,7 @@ pub(crate) type Versions = BTreeMap<&'static str, String>;
 
 /// Envoy has not taken up something that it could have.
 #[derive(Debug)]
-pub struct Outstanding(SocketAddr, String);
+pub(crate) struct Outstanding(SocketAddr, String);
 
 impl std::fmt::Display for Outstanding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
