@@ -251,6 +251,6 @@ impl HttpContext for Plan {
         }
         vm::with(|vm| vm.uploads.forget(context));
         pending::orphaned(context);
-        purses::orphaned(context, host::now());
+        purses::orphaned(context);
     }
 }

@@ -25,7 +25,7 @@ use crate::lines::Lines;
 use crate::metrics::Counter;
 use crate::patience::nanos;
 use crate::vm::Vm;
-use crate::{calls, vm};
+use crate::{calls, host, vm};
 
 /// Models whose rates are kept, and that are asked for; the one that was used least recently makes room.
 const RATES: usize = 1024;
@@ -351,9 +351,14 @@ pub(crate) fn greeted(now: u64) {
 }
 
 /// A context is over, and with it its calls: what it has asked others ask again.
-pub(crate) fn orphaned(context: u32, now: u64) {
+pub(crate) fn orphaned(context: u32) {
+    let orphans = vm::with(|vm| vm.calls.orphaned(context)).unwrap_or_default();
+    if orphans.is_empty() {
+        return;
+    }
+    let now = host::now();
     vm::with(|vm| {
-        for asked in vm.calls.orphaned(context) {
+        for asked in orphans {
             vm.purses.lose(&asked.0, now);
             asked.0.iter().for_each(|missing| vm.purses.lines.orphaned(missing));
         }

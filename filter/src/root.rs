@@ -80,7 +80,7 @@ impl Context for Root {
         if idle == Some(true) {
             vm::with(|vm| vm.leave(self.id));
             pending::orphaned(self.id);
-            purses::orphaned(self.id, host::now());
+            purses::orphaned(self.id);
         }
         idle == Some(true)
     }

@@ -222,9 +222,13 @@ fn stranger_ends(outcomes: &[Outcome]) {
 
 fn away(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
     gateway.sidecar = Box::new(|_| Some(Err(14)));
-    let outcome = gateway.exchange(&chat(Dialect::OpenAi, "gpt", false))?;
-    gateway.tick()?;
-    Ok(vec![outcome])
+    let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false))?;
+    // As long as a restart may take.
+    for _ in 0..8 {
+        gateway.vm.world().now += 200_000_000;
+        gateway.tick()?;
+    }
+    Ok(vec![gateway.complete(plan)?])
 }
 
 fn away_ends(outcomes: &[Outcome]) {
