@@ -2,7 +2,7 @@
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: setup demo build test lint fuzz bench envoy ci clean help
+.PHONY: setup demo build test test-slow lint fuzz bench envoy ci clean help
 MAKEFLAGS   += --no-print-directory
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -31,6 +31,9 @@ build: ## native programs and the guest, attache.wasm
 test: setup build ## every test, those through the real Envoy included
 	@.ci/test.sh
 
+test-slow: setup build ## the slow tier: hostile tenants and providers beside a victim, some minutes
+	@.ci/test.sh slow
+
 lint: setup ## formatting, clippy, documentation; licences and sources when cargo-deny is there
 	@.ci/lint.sh
 
@@ -43,10 +46,10 @@ bench: build ## CPU, latency and instructions of a request against bare Envoy; w
 envoy: build ## write anew whatever is generated: envoy/, the JSON Schema, the documents that tests check
 	@.ci/envoy.sh
 
-ci: lint test ## what the continuous integration runs
+ci: lint test test-slow ## what the continuous integration runs
 
 clean: ## remove what build and demo made; Envoy in .venv stays
 	@rm -rf "$(TARGET)" .demo
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
