@@ -337,7 +337,8 @@ pub struct Sidecar {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(transform = json::secret))]
     pub key_secret: Option<String>,
-    /// SQLite file that counters are kept in; a relative one is below the working directory.
+    /// SQLite file that counters are kept in, closed to other users; one sidecar at a time has it open. A relative one is
+    /// below the working directory.
     #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "default" = "attache.db")))]
     pub store: Option<String>,
     /// Address of health, readiness and `/metrics`.
