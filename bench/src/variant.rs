@@ -25,8 +25,8 @@ const BARE: &str = include_str!("bare.yaml");
 /// Two providers, and a model of each.
 pub(crate) const CONFIG: &str = r#"
 providers:
-  first: {like: openai, base_url: "http://openai.test/v1", keys: [{name: k, secret: "{{sk-bench-1}}", models: ["*"]}]}
-  second: {like: anthropic, base_url: "http://anthropic.test/v1", keys: [{name: k, secret: "{{sk-bench-2}}", models: ["*"]}]}
+  first: {like: openai, base_url: "http://openai.test/v1", allow_insecure: true, keys: [{name: k, secret: "{{sk-bench-1}}", models: ["*"]}]}
+  second: {like: anthropic, base_url: "http://anthropic.test/v1", allow_insecure: true, keys: [{name: k, secret: "{{sk-bench-2}}", models: ["*"]}]}
 models:
   same: {candidates: [{provider: first, model: gpt-4o-mini}]}
   other: {candidates: [{provider: second, model: claude-3-5-haiku-latest}]}

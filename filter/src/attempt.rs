@@ -94,9 +94,9 @@ impl Attempt {
             None => Action::Pause,
         };
         let answer = Rc::new(RefCell::new(answer));
-        let (holds, passes) = answer.try_borrow().map_or((false, false), |answer| (answer.holds(), answer.passes()));
+        let (holds, flows) = answer.try_borrow().map_or((false, false), |answer| (answer.holds(), answer.flows()));
         self.answer = Some(answer);
-        if holds || passes && !end {
+        if holds || flows && !end {
             drop(ex);
             self.watch((!holds).then_some(now));
         }

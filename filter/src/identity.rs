@@ -14,7 +14,8 @@ pub(crate) fn find(snapshot: &Snapshot, headers: &[(&[u8], &[u8])]) -> Identity 
         match source {
             Source::Peer => found.peer = property("connection\0uri_san_peer_certificate"),
             Source::Xfcc => {
-                let header = headers.iter().find(|(name, _)| *name == b"x-forwarded-client-cert");
+                // Of several lines the nearest proxy has written the last.
+                let header = headers.iter().rfind(|(name, _)| *name == b"x-forwarded-client-cert");
                 found.xfcc = header.and_then(|(_, value)| forwarded(value));
             }
             Source::Jwt { provider, claim } => {

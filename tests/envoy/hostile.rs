@@ -18,6 +18,7 @@ providers:
   anthropic: {keys: [{name: k1, secret: "{{sk-ant}}", models: ["*"]}]}
   deployed:
     base_url: "http://deployed.example.test/base"
+    allow_insecure: true
     path: "/deployments/{model}/chat/completions?api-version=1"
     format: openai_chat
     auth_header: {name: api-key}

@@ -14,7 +14,7 @@ use crate::world::{ANTHROPIC, CASES, OPENAI, TWO_VENDORS, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_of_the_sidecar_under_load_lose_and_double_nothing() {
-    let yaml = "providers:\n  local: {base_url: \"http://local.example.test/v1\", format: openai_chat, \
+    let yaml = "providers:\n  local: {base_url: \"http://local.example.test/v1\", allow_insecure: true, format: openai_chat, \
                 auth_header: {name: api-key}, keys: [{name: k, secret: \"{{sk}}\", models: [\"*\"]}]}\n";
     let world = World::with(&[HostSpec::plain("local.example.test")], yaml, |_| {}).await;
     world.mock.journal().counts_only(true);

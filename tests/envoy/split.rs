@@ -22,7 +22,7 @@ async fn world() -> World {
     let mut yaml = String::from("routing: {seed: 20240229}\nproviders:\n");
     for (host, name) in HOSTS.iter().zip(["big", "middle", "small"]) {
         yaml.push_str(&format!(
-            "  {name}: {{base_url: \"http://{host}/v1\", format: openai_chat, \
+            "  {name}: {{base_url: \"http://{host}/v1\", allow_insecure: true, format: openai_chat, \
              auth_header: {{name: authorization, prefix: \"Bearer \"}}, \
              keys: [{{name: k1, secret: \"{{{{sk-{name}}}}}\", models: [\"*\"]}}]}}\n"
         ));
@@ -106,10 +106,10 @@ async fn ten_thousand_requests_are_split_as_configured_and_a_resting_key_gets_no
 async fn a_rate_limited_key_hands_over_to_its_providers_other_key_first() {
     let yaml = r#"
 providers:
-  one: {base_url: "http://one.example.test/v1", format: openai_chat, auth_header: {name: api-key}, keys: [
+  one: {base_url: "http://one.example.test/v1", allow_insecure: true, format: openai_chat, auth_header: {name: api-key}, keys: [
     {name: a, secret: "{{sk-one-a}}", weight: 1, models: ["*"]},
     {name: b, secret: "{{sk-one-b}}", weight: 0, models: ["*"]}]}
-  two: {base_url: "http://two.example.test/v1", format: openai_chat, auth_header: {name: api-key}, keys: [
+  two: {base_url: "http://two.example.test/v1", allow_insecure: true, format: openai_chat, auth_header: {name: api-key}, keys: [
     {name: a, secret: "{{sk-two}}", models: ["*"]}]}
 models:
   m: {candidates: [{provider: one, weight: 1}, {provider: two, weight: 0.5, priority: 1}]}

@@ -15,7 +15,7 @@ const LONGEST: usize = 2048;
 pub struct Identity {
     /// The certificate of whoever is connected.
     pub peer: Option<String>,
-    /// `URI` of the first element of `x-forwarded-client-cert`.
+    /// `URI` of the last element of `x-forwarded-client-cert`.
     pub xfcc: Option<String>,
     /// Provider, claim and value, of checked tokens.
     pub claims: Vec<(String, String, String)>,
@@ -59,11 +59,15 @@ pub fn name(bytes: &[u8]) -> Option<String> {
     (!text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
-/// The first `URI` of the first element of `x-forwarded-client-cert`
+/// The first `URI` of the last element of `x-forwarded-client-cert`
 /// (<https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>):
 /// elements stand between commas, their `NAME=VALUE` between semicolons, and a value with such a sign in it is quoted.
+///
+/// The last element is that of the nearest proxy, which has seen the certificate of whoever called it. All others are what
+/// that caller said, and may be anything.
 #[must_use]
 pub fn forwarded(header: &[u8]) -> Option<String> {
+    let header = last(header);
     let mut value: Option<Vec<u8>> = None;
     let (mut word, mut quoted, mut escaped) = (Vec::new(), false, false);
     let mut found = None;
@@ -81,12 +85,9 @@ pub fn forwarded(header: &[u8]) -> Option<String> {
             }
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b';' | b',' if !quoted => {
+            b';' if !quoted => {
                 if word.trim_ascii().eq_ignore_ascii_case(b"URI") && found.is_none() {
                     found = value.take();
-                }
-                if *byte == b',' {
-                    break;
                 }
                 (word, value) = (Vec::new(), None);
             }
@@ -95,6 +96,24 @@ pub fn forwarded(header: &[u8]) -> Option<String> {
     }
     // A quote that nobody closes: where its value ends nobody can say.
     name(found?.trim_ascii()).filter(|_| !quoted)
+}
+
+/// The last element, found from the end: a quote that somebody before it has left open cannot reach into it.
+fn last(header: &[u8]) -> &[u8] {
+    let mut quoted = false;
+    for (at, byte) in header.iter().enumerate().rev() {
+        match byte {
+            b'"' => {
+                let before = header.get(..at).unwrap_or_default();
+                let escaped = before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+                // A quote outside of a value is never escaped.
+                quoted ^= !(quoted && escaped);
+            }
+            b',' if !quoted => return header.get(at + 1..).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    header
 }
 
 #[cfg(test)]
@@ -127,18 +146,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_uri_of_the_first_element_counts() {
-        let cases: [(&str, Option<&str>); 11] = [
+    fn the_first_uri_of_the_last_element_counts() {
+        let cases = [
             ("URI=spiffe://a/ns/b", Some("spiffe://a/ns/b")),
             ("By=spiffe://gw;Hash=0a;Subject=\"CN=x,O=y\";URI=spiffe://a", Some("spiffe://a")),
             ("Hash=1;uri=spiffe://a;URI=spiffe://b", Some("spiffe://a")),
-            ("URI=spiffe://a,URI=spiffe://b", Some("spiffe://a")),
-            ("Hash=1,URI=spiffe://b", None),
-            // What stands within quotes is no pair of its own.
+            ("URI=spiffe://evil,URI=spiffe://b", Some("spiffe://b")),
+            ("URI=spiffe://evil,Hash=1", None),
+            ("URI=spiffe://evil,", None),
+            // What stands within quotes is neither a pair nor an element of its own.
             (r#"Subject="CN=a;URI=spiffe://evil";URI=spiffe://a"#, Some("spiffe://a")),
             (r#"Subject="CN=\";URI=spiffe://evil,\"";URI="spiffe://a""#, Some("spiffe://a")),
+            (r#"Hash=1;Subject="CN=a,URI=spiffe://evil";URI=spiffe://a"#, Some("spiffe://a")),
+            (r#"URI=spiffe://evil,Hash=1;Subject="CN=x\\",URI=spiffe://a"#, Some("spiffe://a")),
             (r#"Subject="CN=a;URI=spiffe://evil"#, None),
             (r#"URI=spiffe://a;Subject="open"#, None),
+            // A quote that a client left open, and one that the nearest proxy's first quote would close.
+            (r#"Subject="open,Hash=1;Subject="CN=x";URI=spiffe://a"#, Some("spiffe://a")),
+            (r#"Subject="open,Hash=1;Subject="CN=x,URI=spiffe://evil";URI=spiffe://a"#, Some("spiffe://a")),
+            (r#"Subject="open\,Hash=1;Subject="CN=;URI=spiffe://evil,";URI=spiffe://a"#, Some("spiffe://a")),
             ("URI=", None),
             ("", None),
         ];
@@ -147,5 +173,17 @@ mod tests {
         }
         assert_eq!(forwarded(b"URI=\xff"), None);
         assert_eq!(forwarded(format!("URI={}", "a".repeat(LONGEST + 1)).as_bytes()), None);
+    }
+
+    /// Law: whatever a client sends, the element that the nearest proxy appends decides.
+    #[test]
+    fn nothing_before_the_last_element_matters() {
+        let own = r#"By=spiffe://gw;Hash=ab;Subject="CN=\"a\",O=b;URI=x";URI=spiffe://own"#;
+        for sign in ["\"", "\\\"", "\\", ",", ";", "=", "URI=spiffe://evil", "\",\"", ";URI=\"spiffe://evil"] {
+            for more in ["", "\"", ",", "Subject=\"", "URI=spiffe://evil;Subject=\"\\"] {
+                let header = format!("{more}{sign}{more},{own}");
+                assert_eq!(forwarded(header.as_bytes()).as_deref(), Some("spiffe://own"), "{header}");
+            }
+        }
     }
 }

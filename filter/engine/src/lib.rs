@@ -15,4 +15,5 @@ pub mod identity;
 pub mod keys;
 mod nearest;
 pub mod route;
+mod shown;
 pub mod upload;

@@ -8,9 +8,12 @@ pub(crate) fn nearest<'a>(found: &str, names: impl IntoIterator<Item = &'a str>)
     if found.len() > 128 {
         return None;
     }
-    let budget = (found.chars().count() / 3).max(1);
+    let length = found.chars().count();
+    let budget = (length / 3).max(1);
     names
         .into_iter()
+        // Whose length differs by more is no slip: most names need no closer look.
+        .filter(|name| name.chars().count().abs_diff(length) <= budget)
         .map(|name| (distance(found, name), name))
         .filter(|(d, _)| *d <= budget)
         .min()

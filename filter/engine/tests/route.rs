@@ -217,3 +217,35 @@ fn a_lane_whose_rest_is_over_is_first_by_the_draw_or_else_last() {
     let p = plan(&s, ask("chat"), &rest, 2 * MINUTE, &mut Draw::new(1), &mut |_| true).unwrap();
     assert_eq!(p.hops.iter().position(|hop| hop.lane == 0), Some(p.hops.len() - 1), "the others see it resting");
 }
+
+#[test]
+fn a_name_that_is_asked_for_again_adds_nothing() {
+    let lanes: Vec<_> = (0..4).map(|i| json!({"name": format!("k{i}"), "models": ["*"]})).collect();
+    let config = json!({"version": 1, "providers": {"openai": {"keys": lanes}}, "retry": {"max": 32}});
+    let s = engine::config::load(config).unwrap_or_else(|faults| panic!("{faults:?}")).snapshot;
+    let fallbacks: Vec<String> = (0..16).map(|i| format!("openai/m{}", i % 5)).collect();
+    let ask = Ask { fallbacks: &fallbacks, ..ask("openai/m0") };
+    let plan = planned(&s, ask, &Cooldowns::default(), 1).unwrap();
+    let names: std::collections::BTreeSet<_> = plan.hops.iter().map(|hop| (hop.lane, hop.model.as_str())).collect();
+    assert_eq!((plan.hops.len(), names.len()), (5 * 4, 5 * 4), "each model once on each lane");
+    assert!(plan.hops.iter().map(|hop| hop.model.as_str()).is_sorted(), "in the client's order");
+}
+
+#[test]
+fn names_are_told_back_short() {
+    let long = "é".repeat(128);
+    let s = snapshot();
+    for refusal in [
+        planned(&s, ask(&long), &Cooldowns::default(), 1).unwrap_err(),
+        planned(
+            &s,
+            Ask { key: Some(&key(vec![], Some(Names::new(&[])), false)), ..ask(&long) },
+            &Cooldowns::default(),
+            1,
+        )
+        .unwrap_err(),
+    ] {
+        let message = refusal.fault(1).message;
+        assert!(message.contains(&format!("`{}...`", "é".repeat(64))), "{message}");
+    }
+}

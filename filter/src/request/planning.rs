@@ -30,6 +30,10 @@ impl Request {
         let mut stage = match self.stage.take() {
             Some(stage) => stage,
             None => {
+                // They may ask models of their own.
+                if scan.term("tools").is_some() && !self.fetch(scan.len) {
+                    return self.refuse(&unread());
+                }
                 let plan = match self.route(snapshot, caller.as_ref(), &scan, None, now) {
                     Ok(plan) => plan,
                     Err(NoPlan::Refused(Refusal::Resting { .. }) | NoPlan::Unfit(_))
@@ -89,11 +93,14 @@ impl Request {
         };
         let ask = Ask { model, fallbacks, key: caller.map(|caller| caller.key.as_ref()) };
         let operation = self.intake.as_ref().map_or(Operation::Chat, |intake| intake.operation);
-        let mut fit = Fit::new(snapshot, self.inbound(), operation, &self.body, scan);
+        let mut fit = Fit::new(snapshot, self.inbound(), operation, &self.body, scan).by(ask.key);
         // In place of a limit nothing but what its list names: a key's own substitute may be what is to be avoided.
         let mut takes = |hop: &Hop| (models.is_none() || !hop.substituted) && fit.takes(hop);
         let planned =
             cooldown::plan(snapshot, now, |resting, draw| plan(snapshot, ask, resting, now, draw, &mut takes));
+        if let Some(refusal) = fit.refused() {
+            return Err(NoPlan::Refused(refusal));
+        }
         match planned {
             Some(Ok(mut plan)) => {
                 plan.hops.iter_mut().for_each(|hop| hop.substituted |= models.is_some());

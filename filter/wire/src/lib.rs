@@ -14,5 +14,6 @@ pub mod format;
 pub mod framing;
 pub mod ir;
 pub mod json;
+pub mod mask;
 pub mod provider;
 pub mod scan;

@@ -13,17 +13,22 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::format::Malformed;
+use crate::json;
 use crate::json::find::Name;
-use crate::json::{self, Object};
 
-mod fallbacks;
 mod inside;
 mod list;
+mod name;
 mod reach;
+pub mod routing;
+mod twin;
+mod usage;
 
 pub use inside::Inside;
 pub use list::List;
+pub use name::{LONGEST_NAME, MOST_FALLBACKS};
 pub use reach::{Prompt, Reach};
+use routing::{ROUTING, Routing};
 
 /// One member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,10 @@ pub struct Scan {
     pub aside: Vec<(&'static str, Member)>,
     /// Where the members of [`TERMS`] are that the body has.
     pub terms: Vec<(&'static str, Range<usize>)>,
+    /// What it asks for beside `model`.
+    pub routing: Routing,
+    /// Members of [`ROUTING`] that one provider is not to see.
+    pub withheld: Vec<&'static str>,
     /// What the names of the members say of the prompt the model will see.
     pub reach: Reach,
     /// Number of members; tells whether an insertion needs a comma.
@@ -159,12 +168,15 @@ pub fn quoted(text: &str) -> String {
 pub fn scan(body: &[u8]) -> Result<Scan, Malformed> {
     let text = std::str::from_utf8(body)
         .map_err(|e| Malformed { path: String::new(), message: format!("not UTF-8 at byte {}", e.valid_up_to()) })?;
-    let mut pass = Pass::of(text, [NAMES, ASIDE, TERMS]);
+    let mut pass = Pass { top: true, ..Pass::of(text, [NAMES, ASIDE, TERMS, ROUTING]) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(&mut pass).and_then(|()| deserializer.end()).map_err(|e| Malformed::syntax(&e))?;
-    let Pass { start, members, mut found, twice, reach, .. } = pass;
+    let Pass { start, members, mut found, twice, twin, reach, .. } = pass;
     if let Some(name) = twice {
         return Err(Malformed { path: name.to_owned(), message: "appears twice, expected once".to_owned() });
+    }
+    if let Some((name, known)) = twin {
+        return Err(twin::malformed(&name, known));
     }
     found.sort_by_key(|found| NAMES.iter().position(|name| *name == found.name));
     let end = text.rfind('}').unwrap_or_default();
@@ -211,17 +223,31 @@ struct Found<'a> {
 /// State of one pass.
 struct Pass<'a> {
     body: &'a str,
-    names: [&'static [&'static str]; 3],
+    names: [&'static [&'static str]; 4],
     start: usize,
     members: usize,
     found: Vec<Found<'a>>,
     twice: Option<&'static str>,
+    /// A name as it is spelled, and the one it stands for.
+    twin: Option<(String, &'static str)>,
     reach: Reach,
+    /// The object is the body itself.
+    top: bool,
 }
 
 impl<'a> Pass<'a> {
-    fn of(body: &'a str, names: [&'static [&'static str]; 3]) -> Self {
-        Self { body, names, start: 0, members: 0, found: Vec::new(), twice: None, reach: Reach::Said }
+    fn of(body: &'a str, names: [&'static [&'static str]; 4]) -> Self {
+        Self {
+            body,
+            names,
+            start: 0,
+            members: 0,
+            found: Vec::new(),
+            twice: None,
+            twin: None,
+            reach: Reach::Said,
+            top: false,
+        }
     }
 
     fn range(&self, raw: &RawValue) -> Range<usize> {
@@ -273,7 +299,12 @@ impl<'a> Visitor<'a> for &mut Pass<'a> {
                     self.found.push(Found { name, value, at });
                 }
             }
-            self.reach = self.reach.max(Reach::of(&text));
+            if self.top {
+                self.reach = self.reach.max(Reach::of(&text));
+                if self.twin.is_none() {
+                    self.twin = twin::known(&text).map(|known| (text.into_owned(), known));
+                }
+            }
         }
         Ok(())
     }
@@ -284,17 +315,17 @@ impl Scan {
         let null = value.get() == "null";
         match name {
             "model" => {
-                self.model = Some(json::text(value, name)?.into_owned());
+                self.model = Some(name::name(value, name)?);
                 self.model_at = Some(at);
             }
             "stream" => self.stream = !null && boolean(value, name)?,
             "stream_options" => {
-                self.include_usage_edit = include_usage(value, at.value.start)?;
+                self.include_usage_edit = usage::include(value, at.value.start)?;
                 self.include_usage = self.include_usage_edit.is_none();
                 self.stream_options_at = Some(at);
             }
             "fallbacks" => {
-                self.fallbacks = if null { Vec::new() } else { fallbacks::names(value)? };
+                self.fallbacks = if null { Vec::new() } else { name::fallbacks(value)? };
                 self.fallbacks_at = Some(at);
             }
             "messages" => {
@@ -302,6 +333,7 @@ impl Scan {
                 self.messages_at = Some(at);
             }
             name if TERMS.contains(&name) => self.terms.push((name, at.value)),
+            name if ROUTING.contains(&name) => self.routing.take(name, value, at),
             name if ASIDE.contains(&name) => self.aside.push((name, at)),
             _ => {
                 if !null {
@@ -319,26 +351,6 @@ impl Scan {
 
 fn boolean(value: &RawValue, path: &str) -> Result<bool, Malformed> {
     serde_json::from_str(value.get()).map_err(|_| Malformed::expected(path, value, "boolean"))
-}
-
-/// The edit that makes `include_usage` true inside a `stream_options` beginning at `start`; none if it is.
-fn include_usage(value: &RawValue, start: usize) -> Result<Option<Edit>, Malformed> {
-    let path = "stream_options";
-    let end = start + value.get().len();
-    if value.get() == "null" {
-        return Ok(Some(Edit { range: start..end, with: br#"{"include_usage":true}"#.to_vec() }));
-    }
-    let mut options = Object::of(value, path)?;
-    let Some(flag) = options.peek("include_usage") else {
-        let comma = if options.is_empty() { "" } else { "," };
-        let with = format!(r#"{comma}"include_usage":true"#).into_bytes();
-        return Ok(Some(Edit { range: end - 1..end - 1, with }));
-    };
-    if options.bool("include_usage")? == Some(true) {
-        return Ok(None);
-    }
-    let at = start + (flag.get().as_ptr() as usize).saturating_sub(value.get().as_ptr() as usize);
-    Ok(Some(Edit { range: at..at + flag.get().len(), with: b"true".to_vec() }))
 }
 
 /// Applies edits. One that lies outside the body, or over an earlier one, is left out.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use engine::config::snapshot::{Address, Snapshot};
+use engine::config::snapshot::{Address, Snapshot, Source};
 use engine::config::{Loaded, guest};
 use serde_json::json;
 
@@ -141,6 +141,7 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             ("cds", &watched(options, "cds.yaml")),
             ("rds", &watched(options, "rds.yaml")),
             ("ecds", &watched(options, "ecds/plan.yaml")),
+            ("client_cert", client_cert(snapshot)),
             ("connections", &snapshot.bounds.connections.to_string()),
             ("heap", &snapshot.bounds.heap.to_string()),
             ("stream_idle_timeout", &seconds(all_tries(snapshot))),
@@ -149,6 +150,19 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             ("sidecar_address", &sidecar_address),
         ],
     ))
+}
+
+/// Where certificates say who asks, the listener itself says whose they are, also once it has TLS.
+fn client_cert(snapshot: &Snapshot) -> &'static str {
+    let certified = |source: &Source| matches!(source, Source::Peer | Source::Xfcc);
+    if !snapshot.govern.sources.iter().any(certified) {
+        return "";
+    }
+    concat!(
+        "          # What a client sends as x-forwarded-client-cert is replaced by what its certificate says.\n",
+        "          forward_client_cert_details: SANITIZE_SET\n",
+        "          set_current_client_cert_details: {uri: true}\n",
+    )
 }
 
 fn rds<'a>(snapshot: &Snapshot, lanes: impl Iterator<Item = &'a str>) -> String {

@@ -107,6 +107,8 @@ fn it_is_a_schema_and_every_example_fits_it() {
 const BEYOND: &[&str] = &[
     "at least one, since auth is required and nobody could call",
     "a loopback address, `auth: required`, or `allow_open: true`",
+    // Of an address and the switch beside it.
+    "`allow_insecure: true`",
     "a known provider's name, or `like`, or `base_url` and `format`",
     ", since no known provider has this name",
     ", since every customer has an address of its own",

@@ -94,9 +94,18 @@ pub(super) async fn handle(
             }
             Ok(finish(response, full(body)))
         }
+        Some(Fault::Whole { status, headers, body }) => {
+            let head = Response::builder().status(status).header("content-type", "application/json");
+            let head = headers.iter().fold(head, |head, (name, value)| head.header(name, value));
+            Ok(finish(head, full(body)))
+        }
         Some(Fault::Instead { headers, body }) => {
             let head = headers.iter().fold(Response::builder(), |head, (name, value)| head.header(name, value));
             Ok(finish(head, full(body)))
+        }
+        Some(Fault::StatusLine { code }) => {
+            connection.relabel(code);
+            Ok(respond(&host, &connection, planned, None, seq))
         }
         Some(Fault::RstBeforeHeaders) => connection.reset().await,
         Some(Fault::RstInHeaders) => {

@@ -1,4 +1,5 @@
-//! A connection that can be cut inside what is being written: a head of which only the beginning arrives.
+//! A connection that can be cut inside what is being written: a head of which only the beginning arrives, or one whose
+//! status is another.
 //!
 //! Decision: below the HTTP library, which writes heads whole or not at all. Rejected: writing HTTP by hand for this.
 
@@ -19,11 +20,13 @@ pub(super) struct Cut<S> {
     stream: S,
     connection: Arc<Connection>,
     cut: bool,
+    /// The rest of a status line that was changed.
+    line: Vec<u8>,
 }
 
 impl<S> Cut<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, cut: false }
+        Self { stream, connection, cut: false, line: Vec::new() }
     }
 }
 
@@ -37,6 +40,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cut<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.cut {
             return Poll::Pending;
+        }
+        if let Some(code) = self.connection.label() {
+            let mut line = bytes[..FIRST].to_vec();
+            line[FIRST - code.len()..].copy_from_slice(&code);
+            self.line = line;
+        }
+        if !self.line.is_empty() {
+            let line = self.line.clone();
+            let written = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, &line))?;
+            self.line.drain(..written);
+            return Poll::Ready(Ok(written));
         }
         let Some(later) = self.connection.pending_cut() else {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);

@@ -22,6 +22,8 @@ pub enum Fault {
         #[serde(default)]
         retry_after: Option<String>,
     },
+    /// The right answer, its status line (HTTP/1) with this status, which no library would write: `000`.
+    StatusLine { code: [u8; 3] },
     /// TCP reset once the request has arrived.
     RstBeforeHeaders,
     /// TCP reset after the first bytes of the response's head.
@@ -42,6 +44,8 @@ pub enum Fault {
     HangMidStream { after: usize },
     /// A stream of these bytes instead, so many milliseconds before each; then its end, or silence.
     Says { events: Vec<String>, ms: u64, hang: bool },
+    /// This status with these headers and this body instead.
+    Whole { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// 200 with these headers and this body instead.
     Instead { headers: Vec<(String, String)>, body: Vec<u8> },
     /// The right answer in pieces of which each ends inside a character, wherever one has several bytes.
@@ -62,6 +66,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Says { .. } => f.write_str("Says"),
             Self::Instead { .. } => f.write_str("Instead"),
+            Self::Whole { status, .. } => write!(f, "Whole {status}"),
             short => write!(f, "{short:?}"),
         }
     }

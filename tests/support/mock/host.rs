@@ -76,12 +76,24 @@ pub(super) struct Connection {
     kill: Notify,
     /// After the next few bytes that are written, and so much later, the connection is reset.
     cut: Mutex<Option<Duration>>,
+    /// The status in the next status line.
+    label: Mutex<Option<[u8; 3]>>,
 }
 
 impl Connection {
     /// TCP reset so long after the next few bytes; what else is to be written never leaves.
     pub(super) fn cut(&self, later: Duration) {
         *self.cut.lock().unwrap() = Some(later);
+    }
+
+    /// The next head has this status, whatever it was.
+    pub(super) fn relabel(&self, code: [u8; 3]) {
+        *self.label.lock().unwrap() = Some(code);
+    }
+
+    /// That status, once.
+    pub(super) fn label(&self) -> Option<[u8; 3]> {
+        self.label.lock().unwrap().take()
     }
 
     /// The pending cut, if there is one.
@@ -262,7 +274,8 @@ async fn connection(host: Arc<Inner>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let Ok(twin) = SockRef::from(&stream).try_clone() else { return };
     let number = host.next_connection.fetch_add(1, Ordering::Relaxed);
-    let connection = |sni| Arc::new(Connection { number, sni, kill: Notify::new(), cut: Mutex::default() });
+    let connection =
+        |sni| Arc::new(Connection { number, sni, kill: Notify::new(), cut: Mutex::default(), label: Mutex::default() });
     let killed = match &host.tls {
         None => serve(Arc::clone(&host), connection(None), stream).await,
         Some((acceptor, _)) => match acceptor.accept(stream).await {

@@ -34,6 +34,7 @@ pub use host::Host;
 pub use record::{CREDENTIAL_HEADERS, Journal, Record};
 pub use replay::Exchange;
 pub use script::{Reply, Script};
+pub use tls::Authority;
 
 /// What a virtual host is called and how it is reached.
 #[derive(Debug, Clone)]

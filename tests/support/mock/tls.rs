@@ -5,7 +5,7 @@
 use std::sync::{Arc, RwLock};
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -48,6 +48,20 @@ impl Authority {
         let leaf = params.signed_by(&key, &self.issuer)?;
         let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         Ok(Arc::new(CertifiedKey::from_der(vec![leaf.der().clone()], private, &self.crypto)?))
+    }
+
+    /// The same in PEM, with its key, and a URI as workloads of a mesh have one.
+    ///
+    /// # Errors
+    /// A name is no valid SAN.
+    pub fn leaf_pem(&self, name: &str, uri: Option<&str>) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        if let Some(uri) = uri {
+            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        }
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
     }
 
     /// A server that presents whatever `leaf` holds at the time and offers HTTP/2 first.

@@ -17,7 +17,7 @@ mod node;
 mod path;
 pub mod schema;
 pub mod snapshot;
-mod text;
+pub(crate) mod text;
 mod time;
 
 use std::sync::Arc;

@@ -148,6 +148,9 @@ pub struct Provider {
     /// Scheme, host, and what stands before every path. Default: the known row's.
     #[cfg_attr(feature = "schema", schemars(transform = json::base_url))]
     pub base_url: Option<String>,
+    /// Allows `http://` to another host although a key has a `secret`: whoever is on the way there can read it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure: bool,
     /// What it speaks. Default: what the known row does.
     #[cfg_attr(feature = "schema", schemars(transform = json::format))]
     pub format: Option<String>,
@@ -312,6 +315,10 @@ pub struct Sidecar {
     #[serde(deserialize_with = "text_or_number")]
     #[cfg_attr(feature = "schema", schemars(transform = json::address, extend("default" = "unix:/run/attache/sidecar.sock")))]
     pub address: Option<String>,
+    /// Allows `address` and `admin` beyond loopback. Neither has TLS or asks who calls: whoever reaches `address` grants
+    /// themselves limits and writes the books, whoever reaches `admin` reads them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure: bool,
     /// What happens to requests that need it while it is away.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "deny")))]
     pub on_failure: Option<OnFailure>,

@@ -5,6 +5,7 @@ mod governance;
 
 use std::time::Duration;
 use wire::format::Outbound;
+use wire::provider::Narrows;
 
 pub use self::bounds::Bounds;
 pub use self::governance::{
@@ -72,6 +73,8 @@ pub struct Provider {
     pub auth_header: String,
     /// What stands before the key.
     pub auth_prefix: String,
+    /// What of members that route may pass where models are restricted.
+    pub narrows: Narrows,
     /// Offer HTTP/2.
     pub http2: bool,
     /// Patience with its streams.
@@ -167,11 +170,17 @@ impl Names {
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::These(list) => list.iter().any(|entry| match entry.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => entry == name,
-            }),
+            Self::These(list) => Self::list_contains(list, name),
         }
+    }
+
+    /// Is this name on a list as the user wrote it?
+    #[must_use]
+    pub fn list_contains(list: &[String], name: &str) -> bool {
+        list.iter().any(|entry| match entry.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => entry == name,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use wire::provider::path::MODEL;
+use wire::scan::LONGEST_NAME;
 
 use super::snapshot::Address;
 
@@ -88,7 +89,7 @@ pub(super) fn is_name(text: &str) -> bool {
 
 /// Names of models and virtual keys: anything to be read, at most 256 bytes.
 pub(super) fn is_label(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 256 && !text.contains(char::is_control) && text.trim() == text
+    !text.is_empty() && text.len() <= LONGEST_NAME && !text.contains(char::is_control) && text.trim() == text
 }
 
 /// `env:NAME` or `file:PATH`.
@@ -193,6 +194,20 @@ fn host(text: &str) -> Option<String> {
     let fine =
         if digits_last { name.parse::<Ipv4Addr>().is_ok() } else { name.len() <= 253 && name.split('.').all(fits) };
     fine.then_some(name)
+}
+
+/// The host of `HOST[:PORT]`, without an address's brackets.
+pub(crate) fn host_of(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// Nobody but this machine is at this host.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// True for a host that is an address already.

@@ -16,6 +16,7 @@
 
 use wire::format::{StreamContext, StreamDecode, StreamEncode, StreamWatch};
 use wire::ir::{Event, Fault, FaultKind};
+use wire::mask::Masker;
 
 use super::head::{Kept, client_head};
 use super::hold::{Flaw, Hold, Verdict};
@@ -23,10 +24,13 @@ use super::judge::{fail, judge, number};
 use super::retry_after::retry_after;
 use super::{Exchange, Headers, Status, bodiless, vendor};
 
+/// Statuses under which an answer is one. Others below 300 have no body, or a part of one, or none yet.
+const ANSWERS: [u16; 3] = [200, 201, 203];
+
 /// How the body of an answer is treated.
 pub(super) enum Mode {
-    /// As it comes: an error in the client's own format.
-    Pass,
+    /// As it comes, masked: an error in the client's own format.
+    Pass(Masker),
     /// As it comes: an answer too large to be held. Its last bytes say what it used.
     Large { tail: Vec<u8> },
     /// Same format, streamed: bytes pass, usage is read on the way.
@@ -93,7 +97,8 @@ impl Answer {
         let hop = ex.tries.last()?.hop;
         let format = ex.provider(hop)?.format;
         let same = format.name() == ex.inbound.name();
-        let ok = (200..300).contains(&status);
+        let ok = ANSWERS.contains(&status);
+        let odd = !ok && !(400..600).contains(&status);
         if let Some(current) = ex.tries.last_mut() {
             current.status = Some(status);
             current.complete = end && !ok;
@@ -103,7 +108,7 @@ impl Answer {
         let retry_after = retry_after(&get, now);
         let mut out = Head::default();
         let told = retry_after.or_else(|| vendor::exhausted(headers, format.name(), now));
-        let referred = !ok && judge(ex, status, end, told, now, &mut out);
+        let referred = !ok && !odd && judge(ex, status, end, told, now, &mut out);
         let seconds = retry_after.map(|ns| ns.div_ceil(1_000_000_000));
         let mode = match (ok, same, streamed) {
             (true, true, true) => Mode::Watch(format.stream_watch(!ex.scan.include_usage)),
@@ -113,11 +118,11 @@ impl Answer {
                 events: Vec::new(),
             },
             (true, _, false) => Mode::Collect,
-            (false, true, _) => Mode::Pass,
+            (false, true, _) => Mode::Pass(Masker::default()),
             (false, false, _) => Mode::Fault { status, body: Vec::new(), retry_after: seconds },
         };
         let kept = match &mode {
-            Mode::Pass | Mode::Large { .. } => Kept::All,
+            Mode::Pass(_) | Mode::Large { .. } => Kept::All,
             Mode::Watch(_) => Kept::NotLength,
             Mode::Collect if same && !ex.scan.stream => Kept::All,
             Mode::Collect => Kept::Translated { stream: ex.scan.stream, retry_after: None },
@@ -132,13 +137,18 @@ impl Answer {
         let own = match answer.mode {
             Mode::Watch(_) => Some(Some(format.stream_decoder())),
             Mode::Stream { .. } => Some(None),
-            Mode::Pass | Mode::Large { .. } | Mode::Collect | Mode::Fault { .. } => None,
+            Mode::Pass(_) | Mode::Large { .. } | Mode::Collect | Mode::Fault { .. } => None,
         };
-        if ok && (end || streamed && !ex.scan.stream) {
-            let (flaw, message) = if end {
-                (Flaw::Empty, "The provider's answer is empty.")
+        if odd || ok && (end || streamed && !ex.scan.stream) {
+            let (flaw, message) = if odd {
+                (
+                    Flaw::Garbled,
+                    format!("The provider answered with status {status}, by which nobody answers a request."),
+                )
+            } else if end {
+                (Flaw::Empty, "The provider's answer is empty.".to_owned())
             } else {
-                (Flaw::Garbled, "The provider answered with a stream where none was asked for.")
+                (Flaw::Garbled, "The provider answered with a stream where none was asked for.".to_owned())
             };
             out = fail(ex, head, flaw, Fault::new(FaultKind::BadGateway, message), now);
         } else if let Some(decoder) = own {
@@ -165,10 +175,16 @@ impl Answer {
         self.hold.is_some()
     }
 
+    /// True if the body is on its way to the client and has no other end than its own.
+    #[must_use]
+    pub fn flows(&self) -> bool {
+        matches!(self.mode, Mode::Pass(_) | Mode::Large { .. }) && self.held.is_empty()
+    }
+
     /// True if nobody needs to see the rest of the body.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self.mode, Mode::Pass | Mode::Large { .. }) && self.held.is_empty()
+        matches!(self.mode, Mode::Large { .. }) && self.held.is_empty()
     }
 
     /// Bytes of what is held that [`Answer::body`] must not be given again.

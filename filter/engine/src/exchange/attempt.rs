@@ -1,13 +1,20 @@
 //! The request side of one try: which hop it is, what is sent.
 
+use std::rc::Rc;
+
 use wire::ir::{Fault, FaultKind, Losses};
 use wire::provider::path;
-use wire::scan;
+use wire::scan::{self, Edit};
 
 use super::reply::malformed;
 use super::{Exchange, Headers, Try};
 use crate::config::schema::ClientKeys;
 use crate::config::snapshot::Provider;
+use crate::route::withheld;
+use crate::shown::shown;
+
+/// Most names of members that a try keeps of those it could not carry. They are the client's, who has as many as it likes.
+const KEPT: usize = 64;
 
 /// What one try sends.
 #[derive(Debug)]
@@ -49,18 +56,34 @@ impl Exchange {
     /// The body cannot be said in the provider's format; the fault is the client's.
     pub fn outgoing(&mut self, hop: usize, body: impl FnOnce() -> Option<Vec<u8>>) -> Result<Outgoing, Fault> {
         let gone = || Fault::new(FaultKind::Internal, "The request or its plan is gone.");
-        let provider = self.provider(hop).ok_or_else(gone)?;
-        let model = &self.plan.hops.get(hop).ok_or_else(gone)?.model;
+        let snapshot = Rc::clone(&self.snapshot);
+        let asked = self.plan.hops.get(hop).ok_or_else(gone)?.clone();
+        let lane = snapshot.lanes.get(asked.lane).ok_or_else(gone)?;
+        let provider = snapshot.providers.get(lane.provider).ok_or_else(gone)?;
+        let model = &asked.model;
+        let mut body = Some(body);
+        let mut body = || body.take().and_then(|body| body()).ok_or_else(gone);
         let same = provider.format.name() == self.inbound.name();
         let mut losses = Losses::default();
         let path = self.path(provider, same, model)?;
         let new = if !same {
-            let request = self.inbound.decode_request(&body().ok_or_else(gone)?).map_err(malformed)?;
+            let request = self.inbound.decode_request(&body()?).map_err(malformed)?;
             Some(provider.format.encode_request(&request, model, &mut losses))
         } else {
+            let routes = !self.scan.routing.unclear.is_empty();
+            let mut whole = if routes { body()? } else { Vec::new() };
+            let withheld = withheld(&snapshot, self.key.as_deref(), &asked, &self.scan, &whole);
+            withheld.names.into_iter().for_each(|name| losses.drop_field(name));
+            self.scan.withheld = withheld.members;
             let mut edits = provider.format.edits(&self.scan, model);
+            edits.extend(withheld.narrowed.into_iter().filter_map(|(name, part)| {
+                let range = self.scan.routing.at(name)?.value.clone();
+                Some(Edit { range, with: part.into_bytes() })
+            }));
             let particular = provider.format.particular(&self.scan);
-            let whole = if particular || !edits.is_empty() { body().ok_or_else(gone)? } else { Vec::new() };
+            if whole.is_empty() && (particular || !edits.is_empty()) {
+                whole = body()?;
+            }
             if particular {
                 edits.extend(provider.format.mend(&self.scan, &whole, &mut losses));
             }
@@ -69,7 +92,7 @@ impl Exchange {
         let length = new.as_ref().map_or(self.scan.len, Vec::len);
         let headers = self.head(provider, same, &path, length);
         if let Some(current) = self.tries.last_mut() {
-            current.dropped = losses.dropped;
+            current.dropped = losses.dropped.iter().take(KEPT).map(|name| shown(name)).collect();
         }
         Ok(Outgoing { headers, body: new })
     }

@@ -34,13 +34,20 @@ impl Answer {
             current.ended.get_or_insert(now);
         }
         let body = match &mut self.mode {
-            Mode::Pass | Mode::Collect | Mode::Fault { .. } if !end && !self.held.is_empty() => return Body::Hold,
+            Mode::Pass(_) | Mode::Collect | Mode::Fault { .. } if !end && !self.held.is_empty() => return Body::Hold,
             Mode::Large { .. } => return Body::Keep,
             Mode::Collect => return whole::collected(ex, format, std::mem::take(&mut self.held), chunk, now),
-            Mode::Pass => {
+            Mode::Pass(masker) => {
                 current.complete |= end;
                 let head = std::mem::take(&mut self.held);
-                return if head.is_empty() { Body::Keep } else { whole::passed(ex, format, head, chunk, now) };
+                if !head.is_empty() {
+                    return whole::passed(ex, format, head, chunk, now);
+                }
+                let mut out = masker.push(chunk);
+                if end {
+                    out.extend(masker.finish());
+                }
+                return if out == chunk { Body::Keep } else { Body::Replace(out) };
             }
             Mode::Fault { status, body, retry_after } => {
                 let room = READ_ALONG.saturating_sub(body.len());

@@ -2,7 +2,11 @@
 //!
 //! Does not: judge or keep anything; the status in it is the provider's, which Envoy judges.
 
+use wire::mask;
+
+use super::allowed::passes;
 use super::{Exchange, Headers, vendor};
+use crate::shown::{LONGEST, cut};
 
 /// How much of the provider's own head stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub(super) fn client_head<B: AsRef<[u8]>>(
         Kept::All | Kept::NotLength => out.extend(headers.iter().filter_map(|(name, value)| {
             let name = std::str::from_utf8(name.as_ref()).ok()?;
             let stays = passes(name) && (kept == Kept::All || name != "content-length");
-            stays.then(|| (name.to_owned(), value.as_ref().to_vec()))
+            stays.then(|| (name.to_owned(), mask::bytes(value.as_ref()).into_owned()))
         })),
         Kept::Translated { stream, retry_after } => {
             if stream {
@@ -57,7 +61,7 @@ pub(super) fn client_head<B: AsRef<[u8]>>(
     }
     out.push(own("x-attache-attempts", &ex.tries.len().to_string()));
     if let Some(current) = ex.tries.last().filter(|t| !t.dropped.is_empty()) {
-        out.push(own("x-attache-dropped", &header_text(&current.dropped.join(","))));
+        out.push(own("x-attache-dropped", &names(&current.dropped)));
     }
     out.extend(ex.trail().map(|trail| own("x-attache-trail", &trail)));
     out.extend(ex.timing().map(|timing| own("server-timing", &timing)));
@@ -72,32 +76,35 @@ pub(super) fn seal() -> (String, Vec<u8>) {
     ("x-envoy-ratelimited".to_owned(), b"true".to_vec())
 }
 
+/// Most bytes of a list of names.
+const LISTED: usize = 512;
+
+/// Names that a client chose, as many as have room. Three dots say that there are more.
+fn names(names: &[String]) -> String {
+    let mut out = String::new();
+    for name in names {
+        let name = header_text(name);
+        if out.len() + name.len() >= LISTED && !out.is_empty() {
+            out.push_str(",...");
+            break;
+        }
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(&name);
+    }
+    out
+}
+
 /// Text that a client chose, safe in a header: bounded, and what is not visible ASCII is percent-encoded. A line end among
 /// it would begin a header of the client's own making.
 fn header_text(text: &str) -> String {
     let mut out = String::new();
-    for byte in text.bytes().take(512) {
+    for byte in cut(text.chars(), LONGEST).bytes() {
         match byte {
             b' '..=b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
     out
-}
-
-/// A provider's header that concerns the client. Cookies, edge and transport matters end here.
-fn passes(name: &str) -> bool {
-    const DROPPED: [&str; 9] = [
-        "set-cookie",
-        "alt-svc",
-        "strict-transport-security",
-        "server",
-        "via",
-        "report-to",
-        "nel",
-        "connection",
-        "transfer-encoding",
-    ];
-    let prefixed = [":", "x-envoy-", "x-attache-", "cf-"].iter().any(|prefix| name.starts_with(prefix));
-    !prefixed && !DROPPED.contains(&name)
 }

@@ -3,9 +3,10 @@
 use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
 
-use super::Headers;
+use super::{Headers, origin};
 use crate::config::schema::{AuthMode, ClientKeys};
 use crate::config::snapshot::Snapshot;
+use crate::shown::shown;
 
 /// Headers a virtual key may come in. The first two are ours alone and win over those that SDKs fill on their own.
 const KEY_HEADERS: [&str; 4] = ["x-attache-key", "x-bf-vk", "authorization", "x-api-key"];
@@ -72,6 +73,10 @@ pub fn intake<B: AsRef<[u8]>>(
         AuthMode::Open => (None, None),
         AuthMode::Optional | AuthMode::Required => presented(&get),
     };
+    // Who has a key is no page: a browser asks before it sends one.
+    if snapshot.auth != AuthMode::Required && key.is_none() {
+        origin::check(headers, operation != Operation::ListModels).map_err(|fault| (inbound, fault))?;
+    }
     let credential = match snapshot.client_keys {
         ClientKeys::Strip => None,
         ClientKeys::Pass => ["authorization", "x-api-key"]
@@ -103,8 +108,7 @@ fn claim(
         (Some((_, Operation::ListModels)), Some(inbound)) => Ok((inbound, Operation::ListModels)),
         (Some(found), _) => Ok(found),
         (None, own) => {
-            let shown: String = path.chars().filter(|c| !c.is_control()).take(128).collect();
-            let fault = Fault::new(FaultKind::NotFound, format!("Nothing is served at `{shown}`."));
+            let fault = Fault::new(FaultKind::NotFound, format!("Nothing is served at `{}`.", shown(path)));
             let first = own.or_else(|| INBOUND.first().copied()).unwrap_or(&wire::format::openai_chat::OpenAiChat);
             Err((first, fault))
         }

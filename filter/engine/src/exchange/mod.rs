@@ -11,6 +11,7 @@
 //! Invariants: a try is recorded before anything is sent for it, so a client that leaves early is still settled; the
 //! answer is whatever the last begun try passes on; nothing here is parsed twice for the same try.
 
+mod allowed;
 mod answer;
 mod attempt;
 mod bill;
@@ -23,6 +24,7 @@ mod hold;
 mod intake;
 mod judge;
 mod limited;
+mod origin;
 mod reply;
 mod retry_after;
 mod settle;

@@ -5,6 +5,7 @@ use wire::ir::{Fault, FaultKind};
 
 use super::{Headers, request_id_header};
 use crate::config::schema::AuthMode;
+use crate::shown::{LONGEST, shown, within};
 
 /// What the sidecar, or our memory of it, says of a presented key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,9 @@ pub fn malformed(problem: Malformed) -> Fault {
     } else {
         format!("{}: {}", problem.path, problem.message)
     };
-    let fault = Fault::new(FaultKind::InvalidRequest, message);
-    if problem.path.is_empty() { fault } else { fault.with_param(problem.path) }
+    // Both may quote what the client chose.
+    let fault = Fault::new(FaultKind::InvalidRequest, within(&message, 4 * LONGEST));
+    if problem.path.is_empty() { fault } else { fault.with_param(shown(&problem.path)) }
 }
 
 /// A reply that Envoy made up itself (no upstream answered), told in the client's dialect. The status stays.

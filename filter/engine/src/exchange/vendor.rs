@@ -1,10 +1,14 @@
 //! Headers that vendors have for the same thing under different names: the request's id, what is left of a rate limit.
 //!
-//! Does not: touch a head that stays in its format; there every header of the vendor passes as it is. `retry-after` is
+//! Does not: touch a head that stays in its format; what of that passes is another list's matter. `retry-after` is
 //! one name everywhere and no matter of this file; what only one vendor has (processing times, organizations) ends here.
 //!
 //! Sources: <https://platform.openai.com/docs/guides/rate-limits> (a reset is a duration such as `6m0s`),
 //! <https://docs.anthropic.com/en/api/rate-limits> (a reset is an RFC 3339 time).
+
+use std::borrow::Cow;
+
+use wire::mask::mask;
 
 use super::Headers;
 use crate::govern::Counted;
@@ -140,7 +144,10 @@ pub(super) fn translate<B: AsRef<[u8]>>(headers: &[(B, B)], from: &str, to: &str
     let (Some(from), Some(to)) = (row(from), row(to)) else { return Headers::new() };
     let get = |name: &str| {
         let value = headers.iter().find(|(n, _)| n.as_ref() == name.as_bytes()).map(|(_, value)| value.as_ref())?;
-        std::str::from_utf8(value).ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()))
+        let text = std::str::from_utf8(value).ok()?;
+        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        // An id of which a key is a part is none.
+        (plain && matches!(mask(text), Cow::Borrowed(_))).then_some(text)
     };
     let mut out = Headers::new();
     let mut put = |name: &str, value: Option<String>| {

@@ -8,6 +8,7 @@
 
 use wire::format::{NoAnswer, Outbound};
 use wire::ir::{Certain, Fault, FaultKind, Operation, Response, Usage};
+use wire::mask::Masker;
 
 use super::answer::{Answer, Body, Mode};
 use super::hold::Flaw;
@@ -46,11 +47,11 @@ impl Answer {
         if let Some(asked) = error.and_then(|status| refer(ex, &mut head, &bodiless(status), now)) {
             return Body::Fail(asked);
         }
-        if let Mode::Fault { status, .. } = self.mode {
+        if let Some(status) = error {
             // Nobody will read it; the plan role tells this in its place.
             ex.verdict = Some(bodiless(status));
         }
-        self.mode = if error.is_some() { Mode::Pass } else { Mode::Large { tail: Vec::new() } };
+        self.mode = Mode::Large { tail: Vec::new() };
         self.pass(ex, size, false, now, last);
         self.shown(ex, Body::Show(head))
     }
@@ -120,8 +121,13 @@ fn read(ex: &Exchange, format: &dyn Outbound, body: &[u8]) -> Result<(Usage, Opt
 /// A whole error of the client's own format, whose body may say that another candidate should be asked.
 pub(super) fn passed(ex: &mut Exchange, format: &dyn Outbound, mut head: Headers, body: &[u8], now: u64) -> Body {
     let status = ex.tries.last().and_then(|t| t.status).unwrap_or_default();
-    let asked = refer(ex, &mut head, &format.decode_fault(status, body), now);
-    asked.map_or(Body::Show(head), Body::Fail)
+    if let Some(asked) = refer(ex, &mut head, &format.decode_fault(status, body), now) {
+        return Body::Fail(asked);
+    }
+    let mut masker = Masker::default();
+    let mut masked = masker.push(body);
+    masked.extend(masker.finish());
+    if masked == body { Body::Show(head) } else { Body::Whole(head, masked) }
 }
 
 /// A whole error of another format; its head has gone on already if none is `held`.

@@ -3,14 +3,18 @@
 //! Does not: know formats, headers or Envoy. Who may ask for what is decided here too, since a key's own candidates are
 //! both a right and a route.
 
+mod others;
 mod plan;
 mod resolve;
 
+pub(crate) use others::{may, restricted, withheld};
 pub use plan::{Hop, Plan, plan};
 pub(crate) use resolve::serves;
 pub use resolve::{listed, resolve};
 
 use wire::ir::{Fault, FaultKind};
+
+use crate::shown::shown;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,11 @@ pub enum Refusal {
         /// The key's name.
         key: String,
     },
+    /// It has a tool that asks a model nobody can tell, and the caller may not ask for all.
+    Hidden {
+        /// The tool, e.g. `tools[2]`.
+        param: String,
+    },
     /// Somebody serves it, but nobody takes this request.
     Unfit,
     /// All lanes rest; the first is back at this time (Unix nanoseconds).
@@ -59,12 +68,18 @@ impl Refusal {
     pub fn fault(&self, now: u64) -> Fault {
         match self {
             Self::UnknownModel { param, model, nearest } => {
-                let hint = nearest.as_ref().map(|n| format!(" Did you mean `{n}`?")).unwrap_or_default();
+                let hint = nearest.as_ref().map(|n| format!(" Did you mean `{}`?", shown(n))).unwrap_or_default();
                 let message = format!("The model `{}` is not served here.{hint}", shown(model));
                 Fault::new(FaultKind::NotFound, message).with_param(param).with_code("model_not_found")
             }
             Self::NotAllowed { param, model, key } => {
                 let message = format!("The key `{key}` may not use the model `{}`.", shown(model));
+                Fault::new(FaultKind::Permission, message).with_param(param).with_code("model_not_allowed")
+            }
+            Self::Hidden { param } => {
+                let message = format!(
+                    "`{param}` may ask any model, and not all models may be asked: name those it asks as its `model`."
+                );
                 Fault::new(FaultKind::Permission, message).with_param(param).with_code("model_not_allowed")
             }
             // Whoever judged the fit knows more.
@@ -78,13 +93,4 @@ impl Refusal {
             }
         }
     }
-}
-
-/// A client's own text as it may stand in a message: bounded, without control characters.
-fn shown(text: &str) -> String {
-    let mut out: String = text.chars().filter(|c| !c.is_control()).take(128).collect();
-    if out.len() < text.len() {
-        out.push('…');
-    }
-    out
 }

@@ -6,6 +6,7 @@
 //! behind the others.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use super::resolve::{Resolved, resolve};
 use super::{Ask, Refusal};
@@ -60,12 +61,12 @@ pub fn plan(
     fit: &mut dyn FnMut(&Hop) -> bool,
 ) -> Result<Plan, Refusal> {
     let mut pool = Vec::new();
-    expand(snapshot, resolve(snapshot, ask, "model")?, 0, &mut pool);
+    let mut known = BTreeSet::new();
+    let mut floor = expand(snapshot, resolve(snapshot, ask, "model")?, 0, &mut known, &mut pool);
     for (i, fallback) in ask.fallbacks.iter().enumerate() {
         let found = resolve(snapshot, Ask { model: fallback, ..ask }, &format!("fallbacks[{i}]"))?;
         // After everything the model itself has, in the client's order.
-        let floor = pool.iter().map(|w: &Weighted| w.priority).max().map_or(0, |p| p.saturating_add(1));
-        expand(snapshot, found, floor, &mut pool);
+        floor = expand(snapshot, found, floor, &mut known, &mut pool);
     }
     let unserved = pool.is_empty();
     // Before the rests: what no provider takes is refused, whoever rests.
@@ -102,27 +103,38 @@ pub fn plan(
     Ok(Plan { hops })
 }
 
-/// Every lane of every candidate, each (lane, model) once.
-fn expand(snapshot: &Snapshot, candidates: Vec<Resolved>, floor: u32, pool: &mut Vec<Weighted>) {
+/// Every lane of every candidate; of (provider, model) pairs that are `known` already there is nothing more to add. Gives
+/// the priority after all that are there.
+fn expand(
+    snapshot: &Snapshot,
+    candidates: Vec<Resolved>,
+    floor: u32,
+    known: &mut BTreeSet<(usize, String)>,
+    pool: &mut Vec<Weighted>,
+) -> u32 {
+    let mut next = floor;
     for Resolved { candidate, substituted } in candidates {
+        if !known.insert((candidate.provider, candidate.model.clone())) {
+            continue;
+        }
         let lanes = || {
             let range = snapshot.providers.get(candidate.provider).map(|p| p.lanes.clone()).unwrap_or_default();
             range.filter_map(|i| snapshot.lanes.get(i).map(|lane| (i, lane)))
         };
         let usable = || lanes().filter(|(_, lane)| lane.models.contains(&candidate.model));
         let total: f64 = usable().map(|(_, lane)| lane.weight).sum();
+        let priority = floor.saturating_add(candidate.priority);
         for (lane, key) in usable() {
-            if pool.iter().any(|w| w.hop.lane == lane && w.hop.model == candidate.model) {
-                continue;
-            }
+            next = next.max(priority.saturating_add(1));
             let share = if total > 0.0 { key.weight / total } else { 1.0 };
             pool.push(Weighted {
                 hop: Hop { lane, model: candidate.model.clone(), substituted, context: candidate.context },
                 weight: candidate.weight * share,
-                priority: floor.saturating_add(candidate.priority),
+                priority,
             });
         }
     }
+    next
 }
 
 /// Stable. One instance of it, for its code is large.

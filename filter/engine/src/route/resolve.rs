@@ -2,6 +2,8 @@
 //!
 //! Deny by default: what the configuration does not name is not served.
 
+use std::collections::BTreeSet;
+
 use super::{Ask, Refusal};
 use crate::config::snapshot::{Candidate, Names, Snapshot, VirtualKey};
 use crate::nearest::nearest;
@@ -96,7 +98,7 @@ fn own_candidates(snapshot: &Snapshot, key: &VirtualKey, asked: &str) -> Vec<Res
             if only.is_some_and(|p| p != provider) {
                 return None;
             }
-            let serves = Names::new(&c.models).contains(model);
+            let serves = Names::list_contains(&c.models, model);
             let model = if serves {
                 model
             } else if key.substitute {
@@ -115,8 +117,9 @@ fn own_candidates(snapshot: &Snapshot, key: &VirtualKey, asked: &str) -> Vec<Res
 #[must_use]
 pub fn listed(snapshot: &Snapshot, key: Option<&VirtualKey>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut add = |name: String| {
-        if !name.ends_with('*') && !names.contains(&name) {
+        if !name.ends_with('*') && seen.insert(name.clone()) {
             names.push(name);
         }
     };

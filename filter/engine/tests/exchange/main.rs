@@ -13,6 +13,8 @@ mod hold;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod strict;
 #[cfg(test)]
 mod support;

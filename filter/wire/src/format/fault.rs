@@ -1,6 +1,7 @@
 //! What faults of all formats share when they are decoded.
 
 use crate::ir::{Fault, FaultKind};
+use crate::mask::mask;
 
 /// Longest message taken over from a provider.
 const MAX_MESSAGE: usize = 2048;
@@ -35,30 +36,24 @@ pub(crate) fn garbled(what: &str) -> Fault {
     Fault::new(FaultKind::BadGateway, format!("The provider's stream cannot be understood: {what}."))
 }
 
-/// A message cut to a sane length, without what looks like a key: providers quote (parts of) the key they refuse, and
-/// that key is the gateway's, not the client's.
+/// A message cut to a sane length, without what looks like a key.
 fn presentable(text: &str) -> String {
-    let mut out = String::new();
-    for word in text.split_inclusive(char::is_whitespace) {
-        let trimmed = word.trim_end();
-        if out.len() + word.len() > MAX_MESSAGE {
-            out.push('…');
-            break;
-        }
-        if looks_like_key(trimmed) {
-            out.push_str("[redacted]");
-            out.push_str(word.strip_prefix(trimmed).unwrap_or_default());
-        } else {
-            out.push_str(word);
-        }
+    let cut = text.len() > MAX_MESSAGE;
+    let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let mut out = mask(text.get(..end).unwrap_or_default()).into_owned();
+    if cut {
+        out.push('…');
     }
     out
 }
 
-fn looks_like_key(word: &str) -> bool {
-    const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "xai-", "csk-", "fw_", "pplx-", "key-", "Bearer"];
-    let bare = word.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-    word.contains("***") || (bare.len() > 12 && PREFIXES.iter().any(|prefix| bare.starts_with(prefix)))
+/// Longest word for programs taken over from a provider.
+const MAX_WORD: usize = 128;
+
+/// A provider's `code`, `type` or `param`, as a client may hear it: short, on one line, and without what looks like a key.
+pub(crate) fn word(text: Option<String>) -> Option<String> {
+    let text: String = text?.chars().filter(|c| !c.is_control()).take(MAX_WORD).collect();
+    Some(mask(&text).into_owned())
 }
 
 #[cfg(test)]
@@ -73,7 +68,7 @@ mod tests {
             "Incorrect API key provided: [redacted] You can find your API key at https://example.com."
         );
         let text = "key 'sk-proj-0123456789abcdef' is unknown";
-        assert_eq!(presentable(text), "key [redacted] is unknown");
+        assert_eq!(presentable(text), "key '[redacted]' is unknown");
     }
 
     #[test]

@@ -215,6 +215,7 @@ fn take_fallbacks(o: &mut Object<'_>) -> Result<(), Malformed> {
 fn same_format_edits(scan: &Scan, model: &str, strip: &[&Member]) -> Vec<Edit> {
     let mut removed = strip.to_vec();
     removed.extend(&scan.fallbacks_at);
+    removed.extend(scan.withheld.iter().filter_map(|name| scan.routing.at(name)));
     let mut edits = scan.remove_all(&removed);
     match &scan.model_at {
         Some(_) if scan.model.as_deref() == Some(model) => {}

@@ -9,5 +9,6 @@ pub static ROWS: &[Provider] = &[Provider {
     base: Base::Fixed("https://api.anthropic.com/v1"),
     format: &Anthropic,
     auth: X_API_KEY,
+    narrows: &[],
     docs: "https://docs.anthropic.com/en/api/overview",
 }];

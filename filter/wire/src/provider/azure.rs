@@ -15,5 +15,6 @@ pub static ROWS: &[Provider] = &[Provider {
     base: Base::Own("https://RESOURCE.openai.azure.com/openai/v1"),
     format: &OpenAiChat,
     auth: Auth { header: "api-key", prefix: "" },
+    narrows: &[],
     docs: "https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
 }];

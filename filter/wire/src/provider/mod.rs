@@ -80,9 +80,15 @@ pub struct Provider {
     pub format: &'static dyn Outbound,
     /// How it wants its key.
     pub auth: Auth,
+    /// Members of [`crate::scan::routing::ROUTING`] of which a part may pass where models are restricted, and that part:
+    /// what narrows the choice of a server, e.g. by what it keeps of a prompt.
+    pub narrows: Narrows,
     /// The vendor's own page the row was taken from.
     pub docs: &'static str,
 }
+
+/// A member, and what of it may pass.
+pub type Narrows = &'static [(&'static str, &'static [&'static str])];
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,6 +117,7 @@ mod tests {
     #[test]
     fn bases_are_addresses_without_a_trailing_slash_and_tls_unless_local() {
         for row in rows() {
+            assert!(row.narrows.iter().all(|(name, _)| crate::scan::routing::ROUTING.contains(name)), "{row:?}");
             let (Base::Fixed(base) | Base::Own(base)) = row.base;
             let local = base.starts_with("http://127.0.0.1:");
             assert!(base.starts_with("https://") || local, "{row:?}");

@@ -31,7 +31,7 @@ const GLM: &dyn Outbound = &Compatible {
 };
 
 const fn row(name: &'static str, base: &'static str, format: &'static dyn Outbound, docs: &'static str) -> Provider {
-    Provider { name, base: Base::Fixed(base), format, auth: BEARER, docs }
+    Provider { name, base: Base::Fixed(base), format, auth: BEARER, narrows: &[], docs }
 }
 
 /// The rows, by name.
@@ -135,12 +135,20 @@ pub static ROWS: &[Provider] = &[
     row("openai", "https://api.openai.com/v1", OPENAI, "https://platform.openai.com/docs/api-reference/chat"),
     // Cache markers stand on texts and tools and on the whole request; its types have none on images, files or messages
     // (<https://openrouter.ai/docs/features/prompt-caching>, and `ChatFunctionTool`, `ChatContentImage` of its SDK).
-    row(
-        "openrouter",
-        "https://openrouter.ai/api/v1",
-        &Compatible { reasoning: Ask::Object, memory: Memory::Details, cache_control: true, ..Compatible::OPENAI },
-        "https://openrouter.ai/docs/api-reference/overview",
-    ),
+    // Of `provider` what keeps servers out by their terms may pass; it chooses no model
+    // (<https://openrouter.ai/docs/guides/routing/provider-selection>).
+    Provider {
+        narrows: &[(
+            "provider",
+            &["data_collection", "enforce_distillable_text", "max_price", "quantizations", "require_parameters", "zdr"],
+        )],
+        ..row(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            &Compatible { reasoning: Ask::Object, memory: Memory::Details, cache_control: true, ..Compatible::OPENAI },
+            "https://openrouter.ai/docs/api-reference/overview",
+        )
+    },
     row(
         "parasail",
         "https://api.parasail.io/v1",

@@ -19,7 +19,7 @@ impl Inside {
     pub fn find(body: &str, range: Range<usize>, names: &'static [&'static str]) -> Option<Self> {
         let offset = range.start;
         let text = body.get(range)?;
-        let mut pass = Pass::of(text, [names, &[], &[]]);
+        let mut pass = Pass::of(text, [names, &[], &[], &[]]);
         serde_json::Deserializer::from_str(text).deserialize_map(&mut pass).ok()?;
         let found = pass.found.into_iter().map(|found| (found.name, found.at.moved(offset))).collect();
         Some(Self { start: pass.start + offset, found })

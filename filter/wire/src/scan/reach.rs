@@ -13,7 +13,11 @@
 
 use std::ops::Range;
 
-use super::{Inside, List, Member, Scan};
+use serde_json::value::RawValue;
+
+use super::routing::ROUTING;
+use super::{List, Member, Scan};
+use crate::json;
 use crate::json::find::{self, Name};
 
 /// What is to be expected besides the bytes of the body. The later outweighs the earlier.
@@ -31,7 +35,7 @@ pub enum Reach {
 }
 
 /// Members that add nothing to the prompt but what they say.
-const SAID: &[&str] = &[
+pub(super) const SAID: &[&str] = &[
     "model",
     "messages",
     "max_tokens",
@@ -66,20 +70,10 @@ const SAID: &[&str] = &[
     "fallbacks",
 ];
 
-/// Members under which a vendor asks other models, searches or calls servers, or bills words of the client as the
-/// answer's.
-const BEYOND: &[&str] = &[
-    "container",
-    "context_management",
-    "extra_body",
-    "mcp_servers",
-    "models",
-    "plugins",
-    "prediction",
-    "preset",
-    "search_parameters",
-    "web_search_options",
-];
+/// Members under which a vendor searches or calls servers, or bills words of the client as the answer's. So are those of
+/// [`ROUTING`], under which it asks other models.
+pub(super) const BEYOND: &[&str] =
+    &["container", "context_management", "mcp_servers", "prediction", "search_parameters", "web_search_options"];
 
 /// Values of `type` that stand for text and for nothing else: parts, tools, markers, and the types of JSON Schema.
 const TEXTS: &[&str] = &[
@@ -123,7 +117,7 @@ impl Reach {
     pub fn of(name: &str) -> Self {
         match name {
             _ if SAID.contains(&name) => Self::Said,
-            _ if BEYOND.contains(&name) => Self::Beyond,
+            _ if BEYOND.contains(&name) || ROUTING.contains(&name) => Self::Beyond,
             _ => Self::Instructed,
         }
     }
@@ -164,8 +158,10 @@ impl Prompt {
         // In one pass: without SIMD a search for each text of several bytes costs more than reading the request did.
         for at in memchr::memchr2_iter(b'"', b'\\', body) {
             let rest = body.get(at..).unwrap_or_default();
+            // Some servers do not mind the case of a name.
             let value = |name: &[u8]| {
-                let at = if rest.starts_with(name) { find::value(rest, name.len()) } else { None };
+                let here = rest.get(..name.len()).is_some_and(|here| here.eq_ignore_ascii_case(name));
+                let at = if here { find::value(rest, name.len()) } else { None };
                 at.and_then(|at| rest.get(at..))
             };
             if let Some(value) = value(b"\"type\"") {
@@ -205,11 +201,13 @@ impl Prompt {
 fn served(body: &[u8], tools: Range<usize>) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return true };
     let Some(list) = List::find(text, tools.clone()) else { return text.get(tools) != Some("null") };
-    let word = |item: &Member| {
-        let inside = Inside::find(text, item.value.clone(), &["type"])?;
-        Some(text.get(inside.at("type")?.value.clone())?.trim_matches('"'))
+    let served = |item: &Member| {
+        let tool = text.get(item.value.clone()).and_then(|tool| serde_json::from_str::<&RawValue>(tool).ok());
+        let members = tool.map(json::members).unwrap_or_default();
+        let mut words = members.iter().filter(|(name, _)| name.eq_ignore_ascii_case("type"));
+        words.any(|(_, word)| Reach::of_type(word.get().trim_matches('"')) > Reach::Instructed)
     };
-    list.items.iter().filter_map(word).any(|word| Reach::of_type(word) > Reach::Instructed)
+    list.items.iter().any(served)
 }
 
 /// Bytes of texts that are base64: after a `data:` address's mark, or as the value of a `data`.
@@ -268,6 +266,18 @@ mod tests {
                 "{part}"
             );
         }
+    }
+
+    #[test]
+    fn the_case_of_a_name_hides_nothing() {
+        for body in [r#"{"m":[{"Type":"image_url"}]}"#, r#"{"m":[{"type":"text","TYPE":"image_url"}]}"#] {
+            assert_eq!(reach(body), Reach::Media, "{body}");
+        }
+        let served = r#"{"tools":[{"Type":"image_generation"}],"messages":[]}"#;
+        assert_eq!(reach(served), Reach::Beyond);
+        assert!(found(r#"{"m":[{"cache_control":{"type":"ephemeral","TTL":"1h"}}]}"#).long_cache);
+        let schema = r#"{"tools":[{"type":"function","parameters":{"properties":{"Type":{"type":"string"}}}}]}"#;
+        assert_eq!(reach(schema), Reach::Instructed, "a property of somebody's schema is no part");
     }
 
     #[test]

@@ -48,6 +48,25 @@ fn fallbacks_in_anthropics_spelling_are_ours_too() {
 }
 
 #[test]
+fn names_are_bounded_while_they_are_read() {
+    let long = "é".repeat(LONGEST_NAME / 2);
+    let fits = format!(r#"{{"model":"{long}","fallbacks":["{long}",{{"model":"{long}"}}]}}"#);
+    assert_eq!(scan(fits.as_bytes()).unwrap().fallbacks, [long.clone(), long.clone()]);
+    for (body, path) in [
+        (format!(r#"{{"model":"{long}x"}}"#), "model"),
+        (format!(r#"{{"fallbacks":["a","{long}x"]}}"#), "fallbacks[1]"),
+        (format!(r#"{{"fallbacks":[{{"model":"{long}x"}}]}}"#), "fallbacks[0].model"),
+    ] {
+        assert_eq!(fault(body.as_bytes()), format!("{path}: found a name of 257 bytes, expected at most 256"));
+    }
+    let of = |count: usize| format!(r#"{{"fallbacks":[{}]}}"#, vec![r#""a""#; count].join(","));
+    assert_eq!(scan(of(MOST_FALLBACKS).as_bytes()).unwrap().fallbacks.len(), MOST_FALLBACKS);
+    for count in [MOST_FALLBACKS + 1, 100_000] {
+        assert_eq!(fault(of(count).as_bytes()), "fallbacks: found more than 16 models, expected at most 16");
+    }
+}
+
+#[test]
 fn faults_name_the_member() {
     assert_eq!(fault(br#"{"model":7}"#), "model: found number, expected string");
     assert_eq!(fault(br#"{"model":null}"#), "model: found null, expected string");

@@ -137,9 +137,21 @@ fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
         faults.add(&path.member("address"), format!("{address:?}"), "unix:PATH (at most 107 bytes) or HOST:PORT");
         super::snapshot::Address::Unix(String::new())
     });
+    if let super::snapshot::Address::Tcp(host, _) = &address
+        && !text::is_loopback(host)
+        && !given.allow_insecure
+    {
+        let found = format!("{:?}, where whoever reaches it may grant limits", given.address.as_deref().unwrap_or(""));
+        faults.add(&path.member("address"), found, "unix:PATH, a loopback address, or `allow_insecure: true`");
+    }
     let admin = given.admin.as_deref().unwrap_or("127.0.0.1:9091");
-    if text::socket(admin).is_none() {
-        faults.add(&path.member("admin"), format!("{admin:?}"), "IP:PORT such as 127.0.0.1:9091");
+    match text::socket(admin) {
+        None => faults.add(&path.member("admin"), format!("{admin:?}"), "IP:PORT such as 127.0.0.1:9091"),
+        Some(at) if !text::is_loopback(&at.ip().to_string()) && !given.allow_insecure => {
+            let found = format!("{admin:?}, where whoever reaches it reads all counters");
+            faults.add(&path.member("admin"), found, "a loopback address, or `allow_insecure: true`");
+        }
+        Some(_) => {}
     }
     let store = given.store.as_deref().unwrap_or("attache.db");
     if store.is_empty() {

@@ -120,6 +120,11 @@ fn provider(
         faults.unknown(&path.name(), name, expected, wire::provider::names());
     }
     let base = base(given.base_url.as_deref(), row, custom, &path.member("base_url"), faults);
+    let secret = given.keys.iter().any(|key| key.secret.is_some());
+    if secret && !base.tls && !text::is_loopback(&base.host) && !given.allow_insecure {
+        let found = "http:// to another host, which shows the key to whoever is on the way";
+        faults.add(&path.member("base_url"), found, "https://, or `allow_insecure: true`");
+    }
     let spoken = spoken(given.format.as_deref(), row, custom, &path.member("format"), faults);
     let auth = row.or(spoken).map_or(BEARER, |row| row.auth);
     let (auth_header, auth_prefix) = match &given.auth_header {
@@ -133,6 +138,7 @@ fn provider(
     Provider {
         name: name.to_owned(),
         format: spoken.map_or(&OpenAiChat as &'static dyn Outbound, |row| row.format),
+        narrows: row.or(spoken).map_or(&[], |row| row.narrows),
         http2: http2(given.http2, base.tls, &path.member("http2"), faults),
         tls: base.tls,
         host: base.host,

@@ -259,7 +259,7 @@ pub type From = WordOr<Mesh, Claim>;
 pub enum Mesh {
     /// The name in the certificate of whoever is connected to Envoy.
     Peer,
-    /// The name that the proxy before Envoy has put into `x-forwarded-client-cert`.
+    /// The name that the nearest proxy has put into `x-forwarded-client-cert`: that of its last element.
     Xfcc,
 }
 

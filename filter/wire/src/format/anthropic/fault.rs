@@ -66,6 +66,6 @@ pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
     let status = if status == 0 && kind == FaultKind::Overloaded { 529 } else { status };
     let mut fault = fault::of(status, kind, error.string("message").ok().flatten());
     // What the kind says already is no code of its own.
-    fault.code = word.filter(|word| kind_of(word).is_none());
+    fault.code = fault::word(word.filter(|word| kind_of(word).is_none()));
     Some(fault)
 }

@@ -67,7 +67,7 @@ fn bare(status: u16, o: &mut Object<'_>) -> Fault {
     let (code, kind, param) = (word("code"), word("type"), word("param"));
     let of = |word: &Option<String>| kind_of(word.as_deref()?, status);
     let mut fault = fault::of(status, of(&code).or(of(&kind)).unwrap_or(FaultKind::of_status(status)), message);
-    (fault.code, fault.param) = (code, param);
+    (fault.code, fault.param) = (fault::word(code), fault::word(param));
     fault
 }
 
@@ -105,8 +105,8 @@ pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
         message = Some(message.map_or(raw.clone(), |message| format!("{message}: {raw}")));
     }
     let mut fault = fault::of(status, kind, message);
-    fault.param = param;
-    fault.code = code;
+    fault.param = fault::word(param);
+    fault.code = fault::word(code);
     Some(fault)
 }
 
