@@ -9,6 +9,9 @@ use super::sidecar::{Answer, Call};
 
 /// How long a request waits for its leases.
 const PATIENCE: u64 = 5 * SECOND;
+/// So often it asks again at once, and then after a pause, as the filter does.
+const QUICK: u32 = 4;
+const PAUSE: u64 = 640_000_000;
 
 /// What a request meets of one account.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +32,9 @@ pub struct Request {
     pub since: u64,
     /// How long it runs.
     pub lasts: u64,
-    /// How often the sidecar was asked for it.
+    /// How often the sidecar was asked for it, and when last.
     pub asks: u32,
+    pub asked_at: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -104,12 +108,16 @@ impl Worker {
                 fates.push(Fate::GaveUp(request));
             } else {
                 let before = draws.len();
+                let may_ask = request.asks < QUICK || at.saturating_sub(request.asked_at) >= PAUSE;
                 for (need, standing) in request.needs.iter().zip(standings) {
-                    if standing == Standing::Short {
+                    if standing == Standing::Short && may_ask {
                         draws.extend(self.wallet.draw(need.account, need.reserve, now));
                     }
                 }
-                request.asks += u32::from(draws.len() > before);
+                if draws.len() > before {
+                    request.asks += 1;
+                    request.asked_at = at;
+                }
                 self.waiting.push(request);
             }
         }

@@ -285,7 +285,7 @@ impl World {
         };
         let needs = self.plan.accounts(customer).map(need).collect();
         self.requests += 1;
-        let request = Request { id: self.requests, needs, since: self.at, lasts, asks: 0 };
+        let request = Request { id: self.requests, needs, since: self.at, lasts, asks: 0, asked_at: 0 };
         self.note(|_| format!("worker {worker} has {request:?}"));
         self.workers[worker].waiting.push(request);
     }

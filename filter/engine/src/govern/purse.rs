@@ -210,9 +210,9 @@ impl Purse {
     /// The sidecar answered what was asked at `sent`; `patience` is how long slots of concurrent requests last.
     pub(super) fn answered(&mut self, lease: &Lease, sent: u64, patience: u64, now: u64) {
         let ends = sent.saturating_add(lease.ends_in.unwrap_or(patience));
-        // The answer to an earlier question says nothing of what was needed later. One from the future is from before the
-        // clock went back.
-        let answers = |asked: u64| sent >= asked || asked > now;
+        // The answer to an earlier question says nothing of what was needed later. A question from the future is from before
+        // the clock went back, so whatever was asked since comes after it.
+        let answers = |asked: u64| sent >= asked || (asked > now && sent <= now);
         self.unheard = self.unheard.filter(|asked| !answers(*asked));
         let last = self.asked.is_some_and(answers);
         let need = self.asked_for;
