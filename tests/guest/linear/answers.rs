@@ -168,7 +168,7 @@ fn crossings(format: &str) -> Vec<Bomb> {
 fn a_stream_in_single_bytes() {
     const BYTES: Given = Given { piece: 1, ..STREAM };
     /// Each byte is a callback, so sizes are small.
-    const LESS: usize = 16;
+    const LESS: usize = 64;
     let mut cases = Vec::new();
     for way in WAYS {
         let events = events(way.format);

@@ -1,17 +1,11 @@
-//! Header lists of clients and providers, and configurations.
+//! Header lists of clients and providers.
 //!
 //! Envoy bounds a head to 60 KiB and 100 headers unless it is told otherwise; operators may tell it otherwise.
 
-use std::collections::BTreeSet;
-
-use serde_json::Value;
-
-use super::bomb::bombs;
 use super::{Case, Cost, gateway, hold, measure};
-use crate::fixture::{CONFIG, Dialect, chat, json};
+use crate::fixture::{Dialect, chat, json};
 use crate::gateway::{Answer, Message};
 use crate::host::abi::{self, Headers};
-use crate::host::{Vm, guest};
 
 /// Names that are read, removed or passed on; `#` is counted up.
 const NAMES: &[&str] = &[
@@ -79,23 +73,4 @@ fn headers_of_an_answer() {
         measure(&mut gateway, &chat(Dialect::OpenAi, "m", false), &sent).map(|(cost, _)| cost)
     };
     hold(&cases(run, "a provider's headers"));
-}
-
-#[test]
-fn a_configuration() {
-    let sample: Value = serde_json::from_str(CONFIG).expect("the fixture's configuration is JSON");
-    let configure = |config: &[u8]| {
-        let mut vm = Vm::new(guest(), None)?;
-        let fuel = vm.spent;
-        vm.plugin("plan", config)?;
-        // Operators write it, and `attache check` reads it before; so its memory is theirs.
-        Ok(Cost { fuel: vm.spent - fuel, sent: config.len(), allowed: usize::MAX, ..Cost::default() })
-    };
-    let bombs = bombs(&sample, &mut BTreeSet::new()).into_iter();
-    let case = |bomb: super::bomb::Bomb| Case {
-        name: format!("configuration: {}", bomb.name),
-        known: false,
-        run: Box::new(move |size| configure(&bomb.body(size))),
-    };
-    hold(&bombs.map(case).collect::<Vec<_>>());
 }

@@ -86,6 +86,9 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Collects faults. A fault below a place that is already broken is a consequence and is not told.
+/// The most faults that are told at once, and one more that says so.
+const MOST: usize = 256;
+
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     list: Vec<Fault>,
@@ -121,11 +124,15 @@ impl Faults {
         self.push(Fault { nearest, ..Fault::new(path, found, expected) });
     }
 
+    /// Each fault is compared with those before it, so their number is bounded.
     #[inline(never)]
     fn push(&mut self, fault: Fault) {
-        if !self.list.iter().any(|known| fault.path.is_within(&known.path)) {
-            self.list.push(fault);
+        if self.list.len() > MOST || self.list.iter().any(|known| fault.path.is_within(&known.path)) {
+            return;
         }
+        let full = self.list.len() == MOST;
+        let (found, expected) = ("more than can be told at once", "the faults above to be mended first");
+        self.list.push(if full { Fault::new(&Path::root(), found, expected) } else { fault });
     }
 
     /// Something in there does not fit already: what is missing may be a consequence.
@@ -142,6 +149,18 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_faults_than_anybody_reads_are_not_kept() {
+        let mut faults = Faults::default();
+        for index in 0..10_000 {
+            faults.add(&Path::root().member("keys").index(index), "a", "b");
+        }
+        let told = faults.or(()).unwrap_err();
+        let last = told.last().unwrap().to_string();
+        assert_eq!(told.len(), MOST + 1);
+        assert_eq!(last, "found more than can be told at once, expected the faults above to be mended first");
+    }
 
     #[test]
     fn a_consequence_is_not_told() {

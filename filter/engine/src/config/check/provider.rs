@@ -1,5 +1,7 @@
 //! Providers and their keys.
 
+use std::collections::BTreeSet;
+
 use wire::format::Outbound;
 use wire::format::openai_chat::OpenAiChat;
 use wire::provider::{BEARER, Base as Address, PROVIDERS, Provider as Row};
@@ -226,6 +228,7 @@ fn keys(provider: &str, index: usize, given: &[schema::Key], path: &Path, lanes:
     }
     let group: Vec<_> = given.iter().enumerate().map(|(i, key)| (key.weight, path.index(i))).collect();
     let shares = weights(&group, path, faults);
+    let mut taken = BTreeSet::new();
     for (i, (key, weight)) in given.iter().zip(shares).enumerate() {
         let path = path.index(i);
         let name = key.name.as_deref().unwrap_or_default();
@@ -233,7 +236,7 @@ fn keys(provider: &str, index: usize, given: &[schema::Key], path: &Path, lanes:
             faults.add(&path.member("name"), "nothing", NAME);
         } else if !text::is_name(name) {
             faults.add(&path.member("name"), format!("{name:?}"), NAME);
-        } else if given.iter().take(i).any(|former| former.name.as_deref() == Some(name)) {
+        } else if !taken.insert(name) {
             faults.add(&path.member("name"), format!("{name:?} again"), "a name of its own within the provider");
         }
         if key.secret.as_deref().is_some_and(|secret| !text::is_reference(secret)) {
