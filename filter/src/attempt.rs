@@ -4,33 +4,41 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::exchange::{Answer, Body, Exchange, Head, reply_headers};
+use engine::exchange::{Answer, Body, COPIES, Exchange, Head, light_enough, reply_headers, too_heavy, weight};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
+use wire::ir::Fault;
 
+use crate::account::{Account, Owner};
 use crate::host::{self, Buffer, Map};
-use crate::{cooldown, vm, watch};
+use crate::request::no_memory;
+use crate::vm::Running;
+use crate::{account, cooldown, vm, watch};
 
 /// One try.
 pub(crate) struct Attempt {
     context: u32,
     cluster: String,
     running: Option<(Rc<RefCell<Exchange>>, usize)>,
+    /// That of the request this try belongs to.
+    account: Option<Rc<Account>>,
     answer: Option<Rc<RefCell<Answer>>>,
+    /// Bytes of the answer that Envoy had with the last piece.
+    size: usize,
     /// The tick knows of it.
     watched: bool,
 }
 
 impl Attempt {
     pub(crate) fn new(context: u32, cluster: String) -> Self {
-        Self { context, cluster, running: None, answer: None, watched: false }
+        Self { context, cluster, running: None, account: None, answer: None, size: 0, watched: false }
     }
 
     /// Finds the request this try belongs to and writes the hop after it.
     fn begin(&mut self) -> Option<()> {
         let number = host::property("exchange").ok()?;
-        let exchange = vm::exchange(vm::word(&number))?;
-        let hop = {
+        let Running { exchange, account } = vm::running(vm::word(&number))?;
+        let hop = account.charge(|| {
             let mut ex = exchange.try_borrow_mut().ok()?;
             let now = host::now();
             let hop = ex.begin(&self.cluster, now)?;
@@ -38,8 +46,9 @@ impl Attempt {
             if let Some(next) = ex.cluster(ex.cursor) {
                 host::set_property("next", next.as_bytes()).ok()?;
             }
-            hop
-        };
+            Some(hop)
+        })?;
+        self.account = Some(account);
         self.running = Some((exchange, hop));
         Some(())
     }
@@ -48,7 +57,10 @@ impl Attempt {
         let (exchange, hop) = self.running.as_ref()?;
         let mut ex = exchange.try_borrow_mut().ok()?;
         let kept = ex.body.take().filter(|body| size == host::ALL || size == body.len());
-        match ex.outgoing(*hop, || kept.or_else(|| host::buffer(Buffer::RequestBody, 0, size).ok())) {
+        let body = Self::client_body(&ex, *hop, kept);
+        match body
+            .and_then(|kept| ex.outgoing(*hop, || kept.or_else(|| host::buffer(Buffer::RequestBody, 0, size).ok())))
+        {
             Ok(outgoing) => {
                 host::set_headers(Map::Request, &outgoing.headers).ok()?;
                 if let Some(new) = outgoing.body {
@@ -67,6 +79,23 @@ impl Attempt {
             }
         }
         Some(())
+    }
+
+    /// The client's body, if it is at hand or must be translated, and if there is room for what is to be done with it.
+    fn client_body(ex: &Exchange, hop: usize, kept: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Fault> {
+        let room = |bytes| if account::has_room(bytes) { Ok(()) } else { Err(no_memory()) };
+        if kept.is_none() {
+            room(ex.scan.len.saturating_mul(COPIES))?;
+        }
+        if !ex.translates(hop) {
+            return Ok(kept);
+        }
+        let body = kept.or_else(|| host::buffer(Buffer::RequestBody, 0, host::ALL).ok());
+        if let Some(body) = &body {
+            light_enough(body).map_err(too_heavy)?;
+            room(weight(body))?;
+        }
+        Ok(body)
     }
 
     fn whole_request(&mut self, size: usize) -> Action {
@@ -104,8 +133,8 @@ impl Attempt {
     }
 
     fn watch(&mut self, shown: Option<u64>) {
-        if let (Some((exchange, _)), Some(answer)) = (&self.running, &self.answer) {
-            watch::begin(self.context, exchange, answer, shown);
+        if let (Some((exchange, _)), Some(account), Some(answer)) = (&self.running, &self.account, &self.answer) {
+            watch::begin(self.context, exchange, account, answer, shown);
             self.watched = true;
         }
     }
@@ -118,6 +147,7 @@ impl Attempt {
 
     /// A piece of the body; `None` for the size at the trailers, where a stream's bytes have been read already.
     fn body(&mut self, size: Option<usize>, end: bool) -> Option<Action> {
+        self.size = size.unwrap_or(self.size);
         let (exchange, _) = self.running.as_ref()?;
         let mut ex = exchange.try_borrow_mut().ok()?;
         let mut answer = self.answer.as_ref()?.try_borrow_mut().ok()?;
@@ -148,9 +178,18 @@ impl Attempt {
             let last = |last: usize| host::buffer(Buffer::ResponseBody, all - last, last).ok();
             (answer.overflow(&mut ex, all, now, last), now)
         } else {
-            let chunk = if new == 0 { Vec::new() } else { host::buffer(Buffer::ResponseBody, all - new, new).ok()? };
             let now = time(&answer, &ex);
-            (answer.body(&mut ex, &chunk, end, now), now)
+            // At trailers the size is not told, but with the piece before.
+            let room = account::has_room(new.min(self.size).saturating_mul(COPIES));
+            let chunk =
+                if new == 0 || !room { Vec::new() } else { host::buffer(Buffer::ResponseBody, all - new, new).ok()? };
+            let room = room && (!answer.retells(&ex) || account::has_room(weight(&chunk)));
+            if room {
+                (answer.body(&mut ex, &chunk, end, now), now)
+            } else {
+                watch::give_up(self.context);
+                (answer.no_room(&mut ex, end, now), now)
+            }
         };
         cooldown::share(&mut ex, now);
         let (waits, passes) = (answer.holds(), answer.passes());
@@ -203,6 +242,12 @@ pub(crate) fn carry_out(head: &Head) -> Option<()> {
         host::set_property("next", next.as_bytes()).ok()?;
     }
     Some(())
+}
+
+impl Owner for Attempt {
+    fn account(&self) -> Option<Rc<Account>> {
+        self.account.clone()
+    }
 }
 
 impl Context for Attempt {}

@@ -1,6 +1,7 @@
 //! The Envoy guest: glue between proxy-wasm and the engine. See `README.md` beside this crate for what it needs of Envoy.
 #![expect(missing_docs, reason = "the SDK's entry macro emits an undocumented function")]
 
+mod account;
 mod admission;
 mod attempt;
 mod calls;

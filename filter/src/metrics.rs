@@ -44,9 +44,13 @@ pub(crate) enum Counter {
     Settled,
     /// Settlements dropped because the queue was full.
     SettlementsDropped,
+    /// Requests refused because the VM had no room for them.
+    MemoryRefused,
+    /// Answers given up because they kept most when the VM had no room.
+    MemoryEnded,
 }
 
-const TOTALS: [&str; 17] = [
+const TOTALS: [&str; 19] = [
     "attache_filter_requests_total",
     "attache_filter_refused_total",
     "attache_filter_attempts_total",
@@ -64,7 +68,14 @@ const TOTALS: [&str; 17] = [
     "attache_filter_waits_total",
     "attache_filter_settled_total",
     "attache_filter_settlements_dropped_total",
+    "attache_filter_memory_refused_total",
+    "attache_filter_memory_ended_total",
 ];
+
+/// What stands in a VM, as [`crate::account::standing`] orders it; Envoy shows the sum over its workers. What a VM that
+/// died had stays in the sum.
+const GAUGES: [&str; 3] =
+    ["attache_filter_memory_live_bytes", "attache_filter_memory_requests_bytes", "attache_filter_memory_linear_bytes"];
 
 /// Per provider: requests that ended there, tries, and tries that failed. The bootstrap's `stats_tags` make a label of
 /// what follows `.provider.`.
@@ -76,6 +87,25 @@ const PER_PROVIDER: [&str; 3] = [
 
 /// Nanoseconds.
 const MINUTE: u64 = 60_000_000_000;
+/// Nanoseconds between two words of them: each is a host call.
+const STANDING: u64 = 1_000_000_000;
+
+/// A value as Envoy has it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Gauge {
+    id: Option<u32>,
+    told: i64,
+}
+
+impl Gauge {
+    fn tell(&mut self, value: i64) {
+        if let (Some(id), true) = (self.id, value != self.told)
+            && host::count(id, value - self.told).is_ok()
+        {
+            self.told = value;
+        }
+    }
+}
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Series {
@@ -107,6 +137,9 @@ impl Series {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     totals: [Series; TOTALS.len()],
+    gauges: [Gauge; GAUGES.len()],
+    /// When Envoy was last told of them; Unix nanoseconds.
+    told: u64,
     /// Those of every configuration so far: no more names than were ever pushed.
     providers: Vec<(String, [Series; PER_PROVIDER.len()])>,
     /// Unix nanoseconds before which no further capped report is logged.
@@ -117,6 +150,9 @@ impl Metrics {
     /// Defines what is not defined yet.
     pub(crate) fn define<'a>(&mut self, providers: impl Iterator<Item = &'a str>) {
         self.totals.iter_mut().zip(TOTALS).for_each(|(series, name)| series.define(name));
+        for (gauge, name) in self.gauges.iter_mut().zip(GAUGES) {
+            gauge.id = gauge.id.or_else(|| host::define_gauge(name).ok());
+        }
         for provider in providers {
             if !self.providers.iter().any(|(known, _)| known == provider) {
                 self.providers.push((provider.to_owned(), Default::default()));
@@ -188,7 +224,12 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn flush(&mut self) {
+    /// Tells Envoy what has been counted, and from time to time what stands.
+    pub(crate) fn flush(&mut self, standing: [i64; GAUGES.len()], now: u64) {
+        if now.abs_diff(self.told) >= STANDING {
+            self.told = now;
+            self.gauges.iter_mut().zip(standing).for_each(|(gauge, value)| gauge.tell(value));
+        }
         let providers = self.providers.iter_mut().flat_map(|(_, series)| series);
         self.totals.iter_mut().chain(providers).for_each(Series::flush);
     }

@@ -7,20 +7,23 @@ use engine::exchange::{Exchange, Headers, bodiless, local_reply, reply_headers};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::account::{Account, Owner};
 use crate::host::{self, Buffer, Map};
 use crate::request::{Planned, Request, State};
-use crate::{calls, cooldown, pending, purses, vm, wake};
+use crate::{account, calls, cooldown, pending, purses, vm, wake};
 
 /// The host's callbacks for one request.
 pub(crate) struct Plan {
+    account: Rc<Account>,
     request: Rc<RefCell<Request>>,
     /// A reply that Envoy made up, to be put into the client's dialect.
     rewrite: Option<Vec<u8>>,
 }
 
 impl Plan {
-    pub(crate) fn new(context: u32) -> Self {
-        Self { request: Rc::new(RefCell::new(Request::new(context))), rewrite: None }
+    pub(crate) fn new(context: u32, account: Rc<Account>) -> Self {
+        let request = Request::new(context, Rc::clone(&account));
+        Self { account, request: Rc::new(RefCell::new(request)), rewrite: None }
     }
 
     fn context(&self) -> u32 {
@@ -145,6 +148,12 @@ fn torn() -> bool {
     host::property("response\0code_details").is_ok_and(|details| details.starts_with(b"upstream_"))
 }
 
+impl Owner for Plan {
+    fn account(&self) -> Option<Rc<Account>> {
+        Some(Rc::clone(&self.account))
+    }
+}
+
 impl Context for Plan {
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         calls::answered(self.context(), token, status, size);
@@ -245,7 +254,7 @@ impl HttpContext for Plan {
                 vm::with(|vm| {
                     vm.metrics.settle(&settled, now);
                     let charges = held.settle(vm, &settled.amounts);
-                    vm.settlements.push(number, settled, &charges, &mut vm.metrics);
+                    account::shared(|| vm.settlements.push(number, settled, &charges, &mut vm.metrics));
                 });
             }
         }

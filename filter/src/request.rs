@@ -11,7 +11,7 @@ use std::rc::{Rc, Weak};
 
 use engine::config::snapshot::Snapshot;
 use engine::exchange::{
-    Denial, Exchange, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
+    COPIES, Denial, Exchange, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
 };
 use engine::govern::price::Service;
 use engine::keys::{digest, wipe};
@@ -20,20 +20,26 @@ use wire::format::{INBOUND, Inbound};
 use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::{Scan, scan};
 
+use crate::account::Account;
 use crate::admission::{Caller, Who};
 use crate::govern::{Reservation, Stage};
 use crate::host::{self, Buffer, Map};
 use crate::metrics::Counter;
 use crate::patience::Waited;
-use crate::{admission, identity, pending, vm};
+use crate::{account, admission, identity, pending, vm};
 
 /// Who asks (nobody, if nobody needs to be somebody), or why not.
 pub(crate) type Admission = Result<Option<Caller>, Denial>;
+
+/// Bytes of the longest id of a request that is told to anybody.
+const LONGEST_ID: usize = 128;
 
 /// One request as the plan role sees it. Shared with [`admission`], which wakes it when the sidecar has answered.
 pub(crate) struct Request {
     /// The host's context, to resume it from another context's callback.
     pub(crate) context: u32,
+    /// What it keeps.
+    pub(crate) account: Rc<Account>,
     /// Itself, to be woken.
     me: Weak<RefCell<Request>>,
     snapshot: Option<Rc<Snapshot>>,
@@ -43,6 +49,8 @@ pub(crate) struct Request {
     scan: Option<Scan>,
     /// On which terms it asks to be served.
     service: Service,
+    /// Bytes of the body that have come.
+    size: usize,
     /// The body itself, until it is planned.
     body: Vec<u8>,
     admission: Option<Admission>,
@@ -79,15 +87,17 @@ pub(crate) enum Planned {
 }
 
 impl Request {
-    pub(crate) fn new(context: u32) -> Self {
+    pub(crate) fn new(context: u32, account: Rc<Account>) -> Self {
         Self {
             context,
+            account,
             me: Weak::new(),
             snapshot: None,
             askers: VecDeque::new(),
             intake: None,
             scan: None,
             service: Service::default(),
+            size: 0,
             body: Vec::new(),
             admission: None,
             stage: None,
@@ -193,6 +203,7 @@ impl Request {
     fn reply(&mut self, status: u16, headers: &Headers, body: &[u8]) -> Planned {
         self.state = State::Replied;
         self.held = Reservation::default();
+        self.body = Vec::new();
         if host::reply(status, "attache", headers, body).is_err() {
             log::error!("a reply with status {status} could not be sent");
         }
@@ -210,7 +221,8 @@ impl Request {
         let headers = pairs.list();
         let identity = identity::find(&snapshot, &headers);
         let id = headers.iter().find(|(name, _)| *name == b"x-request-id");
-        self.request_id = id.map(|(_, value)| value.to_vec()).unwrap_or_default();
+        let id = id.map(|(_, value)| value).filter(|id| id.len() <= LONGEST_ID);
+        self.request_id = id.map(|id| id.to_vec()).unwrap_or_default();
         let taken = intake(&snapshot, &headers);
         drop(headers);
         // What is needed of keys and cookies has been taken.
@@ -238,6 +250,9 @@ impl Request {
                 message: "The request has no body; a JSON object is expected.".to_owned(),
             }));
         }
+        if !account::is_open() {
+            return self.refuse(&no_memory());
+        }
         self.me = Rc::downgrade(request);
         self.askers = admission::askers(&snapshot, digest, identity);
         self.admission = admission::look_up(&snapshot, &mut self.askers, request, Some(self.context), &mut self.waited);
@@ -246,6 +261,7 @@ impl Request {
 
     /// So much of the body is here. Envoy's own limits have a floor (the listener's buffer), the configured one has not.
     pub(crate) fn too_large(&mut self, size: usize) -> bool {
+        self.size = size;
         let limit = self.snapshot.as_ref().map_or(u64::MAX, |snapshot| snapshot.body_limit);
         let large = size as u64 > limit && matches!(self.state, State::Waiting);
         if large {
@@ -257,8 +273,12 @@ impl Request {
     /// The whole body is here.
     pub(crate) fn body(&mut self, size: usize) -> Planned {
         self.whole = host::now();
-        // A body that cannot be read is no JSON object either, and the fault says what is expected.
-        let body = host::buffer(Buffer::RequestBody, 0, size).unwrap_or_default();
+        // At trailers the size is not told, but with the piece before.
+        self.size = if size == host::ALL { self.size } else { size };
+        let body = match fetch(self.size) {
+            Ok(body) => body,
+            Err(fault) => return self.refuse(&fault),
+        };
         match scan(&body) {
             Ok(scan) => {
                 self.service = Service::asked(&scan, &body);
@@ -267,9 +287,33 @@ impl Request {
             Err(problem) => return self.refuse(&malformed(problem)),
         }
         // Who waits for the sidecar waits without: Envoy has it too.
-        if self.admission.is_some() || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.strict) {
+        if self.admission.is_some() {
             self.body = body;
         }
         self.advance(self.whole)
     }
+
+    /// Gives the body back to Envoy alone: the first try does not follow at once.
+    pub(crate) fn release(&mut self) {
+        if let State::Running(_, exchange) = &self.state
+            && let Ok(mut ex) = exchange.try_borrow_mut()
+        {
+            ex.body = None;
+        }
+    }
+}
+
+/// A body of this size from Envoy, if there is room for it and for what may be made of it.
+fn fetch(size: usize) -> Result<Vec<u8>, Fault> {
+    if !account::has_room(size.saturating_mul(COPIES)) {
+        return Err(no_memory());
+    }
+    // A body that cannot be read is no JSON object either, and the fault says what is expected.
+    Ok(host::buffer(Buffer::RequestBody, 0, host::ALL).unwrap_or_default())
+}
+
+/// The VM has no room for it now.
+pub(crate) fn no_memory() -> Fault {
+    let fault = Fault::new(FaultKind::Overloaded, "The gateway has no memory for this request at the moment.");
+    Fault { retry_after: Some(1), ..fault.with_code("memory") }
 }

@@ -7,10 +7,11 @@ use engine::config::snapshot::Snapshot;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use crate::account::{Account, Charged};
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{admission, calls, pending, purses, settlement, uploads, vm, wake, watch};
+use crate::{account, admission, calls, pending, purses, settlement, uploads, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -129,7 +130,7 @@ impl RootContext for Root {
             watch::tick(self.id);
             uploads::tick(self.id, snapshot.bounds, now);
             settlement::tick();
-            vm::with(|vm| vm.metrics.flush());
+            vm::with(|vm| vm.metrics.flush(account::standing(), now));
         }
         if self.leaving && self.on_done() && host::done().is_err() {
             log::warn!("the root context is gone");
@@ -141,9 +142,10 @@ impl RootContext for Root {
             Role::Noop => Box::new(Noop),
             Role::Plan(snapshot) => {
                 vm::with(|vm| vm.run(snapshot, self.id));
-                Box::new(Plan::new(id))
+                let account = Rc::new(Account::default());
+                account.charge(|| Box::new(Charged::new(Plan::new(id, Rc::clone(&account)))))
             }
-            Role::Attempt(cluster) => Box::new(Attempt::new(id, cluster.clone())),
+            Role::Attempt(cluster) => Box::new(Charged::new(Attempt::new(id, cluster.clone()))),
         })
     }
 

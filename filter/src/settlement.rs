@@ -17,6 +17,8 @@ use crate::{calls, vm};
 
 /// Settlements kept while the sidecar is away; beyond it the oldest are dropped and counted.
 const QUEUE: usize = 65_536;
+/// Bytes of them. One takes a few hundred, so the number above is what binds; with long names it is this.
+const QUEUED: usize = 32 << 20;
 /// Settlements a batch.
 const BATCH: usize = 512;
 /// Nanoseconds after which a batch without an answer counts as lost (its call has a shorter timeout).
@@ -49,6 +51,8 @@ pub(crate) enum Fate {
 pub(crate) struct Settlements {
     /// Each one a request of its own without the nonce: written one behind the other they are one request.
     queue: VecDeque<Vec<u8>>,
+    /// Their bytes.
+    bytes: usize,
     /// Half of the admission id, from the sidecar; without it nothing can be sent.
     nonce: Vec<u8>,
     under_way: Option<Batch>,
@@ -59,16 +63,17 @@ pub(crate) struct Settlements {
 
 impl Settlements {
     pub(crate) fn push(&mut self, number: u64, settled: Settled, charges: &[Charge], metrics: &mut Metrics) {
-        if self.queue.len() >= QUEUE && self.under_way.is_none() {
-            self.queue.pop_front();
-            metrics.add(Counter::SettlementsDropped);
-        } else if self.queue.len() >= QUEUE {
-            // The head is under way and must stay where the answer will look for it.
-            metrics.add(Counter::SettlementsDropped);
-            return;
-        }
         let alone = api::SettleRequest { vm_nonce: Vec::new(), settlements: vec![message(number, settled, charges)] };
-        self.queue.push_back(alone.encode_to_vec());
+        let alone = alone.encode_to_vec();
+        while self.queue.len() >= QUEUE || self.bytes + alone.len() > QUEUED {
+            metrics.add(Counter::SettlementsDropped);
+            // A head that is under way must stay where the answer will look for it.
+            let oldest = if self.under_way.is_none() { self.queue.pop_front() } else { None };
+            let Some(oldest) = oldest else { return };
+            self.bytes -= oldest.len();
+        }
+        self.bytes += alone.len();
+        self.queue.push_back(alone);
     }
 
     /// What the sidecar calls this VM; empty until it has said hello.
@@ -103,7 +108,8 @@ impl Settlements {
                 Counter::SettlementsDropped
             }
         };
-        self.queue.drain(..batch.count.min(self.queue.len()));
+        let gone = self.queue.drain(..batch.count.min(self.queue.len()));
+        self.bytes -= gone.map(|alone| alone.len()).sum::<usize>();
         metrics.add_many(counter, batch.count);
     }
 

@@ -15,6 +15,7 @@ use engine::exchange::Exchange;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::account::Account;
 use crate::admission::Admissions;
 use crate::calls::Calls;
 use crate::host;
@@ -26,8 +27,16 @@ use crate::uploads::Uploads;
 use crate::wake::Ready;
 use crate::watch::Watch;
 
+/// A request in flight.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) exchange: Rc<RefCell<Exchange>>,
+    /// What it keeps.
+    pub(crate) account: Rc<Account>,
+}
+
 /// Requests in flight, by number. The number also is the second half of the admission id.
-pub(crate) type Exchanges = HashMap<u64, Rc<RefCell<Exchange>>, FixedState>;
+pub(crate) type Exchanges = HashMap<u64, Running, FixedState>;
 
 /// State of one VM.
 pub(crate) struct Vm {
@@ -136,6 +145,6 @@ pub(crate) fn with<T>(f: impl FnOnce(&mut Vm) -> T) -> Option<T> {
 }
 
 /// The request in flight with this number.
-pub(crate) fn exchange(number: u64) -> Option<Rc<RefCell<Exchange>>> {
+pub(crate) fn running(number: u64) -> Option<Running> {
     with(|vm| vm.exchanges.get(&number).cloned()).flatten()
 }

@@ -56,13 +56,20 @@ fn wake(request: &Rc<RefCell<Request>>, cause: Cause, now: u64) {
     if host::enter(request.context).is_err() {
         return;
     }
-    request.waited.woken(now);
-    match cause {
-        Cause::Record(verdict) => request.admitted(verdict),
-        Cause::Line(_, lost) if lost => request.lost(),
-        Cause::Line(..) => {}
-    }
-    if matches!(request.advance(now), Planned::Go) && host::resume_request().is_err() {
-        log::error!("a request could not be resumed");
-    }
+    let account = Rc::clone(&request.account);
+    account.charge(|| {
+        request.waited.woken(now);
+        match cause {
+            Cause::Record(verdict) => request.admitted(verdict),
+            Cause::Line(_, lost) if lost => request.lost(),
+            Cause::Line(..) => {}
+        }
+        if matches!(request.advance(now), Planned::Go) {
+            // Its try follows when this callback is over, and others are let go before that.
+            request.release();
+            if host::resume_request().is_err() {
+                log::error!("a request could not be resumed");
+            }
+        }
+    });
 }

@@ -16,17 +16,21 @@ use engine::exchange::{Answer, Exchange};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::account::Account;
 use crate::attempt::carry_out;
 use crate::host::{self, Map};
-use crate::{cooldown, vm};
+use crate::{account, cooldown, vm};
 
 /// Nanoseconds between two looks at answers on their way. Their limits are many times that.
 const SWEEP: u64 = 250_000_000;
 
 /// An answer that is looked after.
 pub(crate) struct Watched {
-    exchange: Rc<RefCell<Exchange>>,
-    answer: Rc<RefCell<Answer>>,
+    pub(crate) exchange: Rc<RefCell<Exchange>>,
+    pub(crate) account: Rc<Account>,
+    pub(crate) answer: Rc<RefCell<Answer>>,
+    /// It kept too much, has given that back, and is to be ended.
+    pub(crate) given_up: bool,
     /// The bytes it had when it was last seen to have moved, and that time; `None` while it waits for its first content.
     moved: Option<(u64, u64)>,
 }
@@ -35,10 +39,26 @@ pub(crate) struct Watched {
 pub(crate) type Watch = HashMap<u32, Watched, FixedState>;
 
 /// Looks after this try's answer. `shown`: since when it is on its way.
-pub(crate) fn begin(context: u32, exchange: &Rc<RefCell<Exchange>>, answer: &Rc<RefCell<Answer>>, shown: Option<u64>) {
-    let moved = shown.map(|now| (0, now));
-    let watched = Watched { exchange: Rc::clone(exchange), answer: Rc::clone(answer), moved };
-    vm::with(|vm| vm.watch.insert(context, watched));
+pub(crate) fn begin(
+    context: u32,
+    exchange: &Rc<RefCell<Exchange>>,
+    account: &Rc<Account>,
+    answer: &Rc<RefCell<Answer>>,
+    shown: Option<u64>,
+) {
+    let watched = Watched {
+        exchange: Rc::clone(exchange),
+        account: Rc::clone(account),
+        answer: Rc::clone(answer),
+        given_up: false,
+        moved: shown.map(|now| (0, now)),
+    };
+    vm::with(|vm| account::shared(|| vm.watch.insert(context, watched)));
+}
+
+/// The tick ends it: it has given up what it kept.
+pub(crate) fn give_up(context: u32) {
+    vm::with(|vm| vm.watch.get_mut(&context).map(|watched| watched.given_up = true));
 }
 
 /// It is on its way.
@@ -61,7 +81,8 @@ pub(crate) fn tick(root: u32) {
         if sweep {
             vm.swept = now;
         }
-        let looked_at = vm.watch.iter().filter(|(_, watched)| sweep || watched.moved.is_none());
+        let now = |watched: &Watched| watched.given_up || watched.moved.is_none();
+        let looked_at = vm.watch.iter().filter(|(_, watched)| sweep || now(watched));
         looked_at.map(|(context, _)| *context).collect()
     })
     .unwrap_or_default();
@@ -82,15 +103,18 @@ pub(crate) fn tick(root: u32) {
 /// Looks at one; true if the host's context is now its own.
 fn look(context: u32, now: u64) -> bool {
     let parts = vm::with(|vm| {
-        let watched = vm.watch.get(&context)?;
-        Some((Rc::clone(&watched.exchange), Rc::clone(&watched.answer), watched.moved))
+        let Watched { exchange, account, answer, given_up, moved } = vm.watch.get(&context)?;
+        Some((Rc::clone(exchange), Rc::clone(account), Rc::clone(answer), *given_up, *moved))
     });
-    let Some((exchange, answer, moved)) = parts.flatten() else { return false };
-    let (Ok(mut ex), Ok(mut answer)) = (exchange.try_borrow_mut(), answer.try_borrow_mut()) else { return false };
-    match moved {
-        None => wait(context, &mut ex, &mut answer, now),
-        Some(moved) => pace(context, &mut ex, moved, now),
-    }
+    let Some((exchange, account, answer, given_up, moved)) = parts.flatten() else { return false };
+    account.charge(|| {
+        let (Ok(mut ex), Ok(mut answer)) = (exchange.try_borrow_mut(), answer.try_borrow_mut()) else { return false };
+        match moved {
+            None => wait(context, &mut ex, &mut answer, now),
+            Some(_) if given_up => end(context, &mut ex),
+            Some(moved) => pace(context, &mut ex, moved, now),
+        }
+    })
 }
 
 /// One that waits for its first content, perhaps for too long.
@@ -114,17 +138,22 @@ fn pace(context: u32, ex: &mut Exchange, (bytes, since): (u64, u64), now: u64) -
     let moves = have != bytes;
     let silent = !moves && u128::from(now.saturating_sub(since)) >= ex.snapshot.timeouts.idle.as_nanos();
     if silent || moves && ex.drones(now) {
-        vm::with(|vm| vm.watch.remove(&context));
-        if host::enter(context).is_err() {
-            return false;
-        }
-        cut(ex);
-        return true;
+        return end(context, ex);
     }
     if moves {
         vm::with(|vm| vm.watch.get_mut(&context).map(|watched| watched.moved = Some((have, now))));
     }
     false
+}
+
+/// Cuts one that is looked after, from the callback of another context.
+fn end(context: u32, ex: &mut Exchange) -> bool {
+    vm::with(|vm| vm.watch.remove(&context));
+    if host::enter(context).is_err() {
+        return false;
+    }
+    cut(ex);
+    true
 }
 
 /// Ends an answer that can no longer become whole: its client sees a cut one. The host's context is the try's.

@@ -109,6 +109,8 @@ async fn both_pages_say_what_happened_to_a_model_with_a_dot_in_its_name() {
     check_labels(&envoy);
     // Polls are as many as seconds.
     assert!(envoy.remove("attache_filter_draws_total{}").is_some_and(|draws| draws > 0.0), "{envoy:#?}");
+    let standing = ["live", "requests", "linear"].map(|what| format!("attache_filter_memory_{what}_bytes{{}}"));
+    assert!(standing.iter().all(|gauge| envoy.remove(gauge).is_some_and(|bytes| bytes >= 0.0)), "{envoy:#?}");
     let expected = [
         ("attache_filter_requests_total{}", 2),
         ("attache_filter_refused_total{}", 1),
@@ -132,6 +134,8 @@ async fn both_pages_say_what_happened_to_a_model_with_a_dot_in_its_name() {
         ("attache_filter_waits_total{}", 0),
         ("attache_filter_settled_total{}", 2),
         ("attache_filter_settlements_dropped_total{}", 0),
+        ("attache_filter_memory_refused_total{}", 0),
+        ("attache_filter_memory_ended_total{}", 0),
     ];
     let expected: BTreeMap<_, _> = expected.into_iter().map(|(series, v)| (series.to_owned(), v as f64)).collect();
     assert_eq!(envoy, expected, "all of it and nothing else");

@@ -15,6 +15,7 @@ use crate::gateway::{Answer, Gateway, Message, Outcome, Seen};
 use crate::host::guest;
 use crate::host::world::{Call, Fault};
 use crate::hostile::{Dice, bodies, odd_callback, values};
+use crate::memory::balanced;
 use crate::surface::CALLED;
 
 /// Seeds of `make test`.
@@ -64,10 +65,11 @@ fn no_life_of_a_worker_ends_in_a_trap() {
 fn live(seed: u64) -> Result<(), String> {
     let mut dice = Dice(seed);
     let fault = (dice.roll(3) != 0).then(|| fault(&mut dice));
+    let well = fault.is_none();
     let silent_ok = fault.as_ref().is_some_and(|fault| fault.status == 0);
     let trap = |error: wasmtime::Error| format!("{error:?}");
     let Some(mut gateway) = start(guest(), fault).map_err(trap)? else { return Ok(()) };
-    let mut waiting = Vec::new();
+    let (mut waiting, mut orderly) = (Vec::new(), true);
     for _ in 0..STEPS {
         let (provider, sidecar) = (Dice(dice.roll(u64::MAX >> 33)), Dice(dice.roll(u64::MAX >> 33)));
         gateway.provider = any_provider(provider);
@@ -83,7 +85,11 @@ fn live(seed: u64) -> Result<(), String> {
                     judge(&gateway.complete(plan).map_err(trap)?, silent_ok)?;
                 }
             }
-            7 => disorder(&mut gateway, &mut dice).map_err(trap)?,
+            7 => {
+                // It leaves streams without a last callback.
+                orderly = false;
+                disorder(&mut gateway, &mut dice).map_err(trap)?;
+            }
             8 => {
                 let (root, text) = (gateway.plan, CONFIG.as_bytes());
                 let cut = dice.roll(2 * text.len() as u64) as usize;
@@ -103,7 +109,20 @@ fn live(seed: u64) -> Result<(), String> {
     for plan in waiting {
         gateway.leave(plan).map_err(trap)?;
     }
-    gateway.tick().map_err(trap)
+    gateway.tick().map_err(trap)?;
+    if well && orderly {
+        return books(&mut gateway);
+    }
+    Ok(())
+}
+
+/// No request is left, and none keeps a byte.
+fn books(gateway: &mut Gateway) -> Result<(), String> {
+    for _ in 0..3 {
+        gateway.vm.world().now += 20_000_000_000;
+        gateway.tick().map_err(|error| format!("{error:?}"))?;
+    }
+    balanced(gateway, 0)
 }
 
 /// What may never happen, however the host fails. One that says Ok and does nothing cannot be helped.

@@ -12,6 +12,7 @@ mod gateway;
 mod host;
 mod hostile;
 mod linear;
+mod memory;
 mod mesh;
 mod patience;
 mod purses;

@@ -1,4 +1,4 @@
-//! The `proxy_*` imports this module uses, and the only unsafe code of the project.
+//! The `proxy_*` imports this module uses, and with `heap` the only unsafe code of the project.
 //!
 //! Statuses are `u32` here, not the SDK's enum: a status the SDK does not know would be an invalid enum value.
 #![expect(unsafe_code, reason = "host imports exchange raw pointers; every use is wrapped below and nowhere else")]
@@ -143,8 +143,16 @@ pub(super) fn effective_context(context: u32) -> u32 {
 }
 
 pub(super) fn define_counter(name: &str) -> (u32, u32) {
+    define(0, name)
+}
+
+pub(super) fn define_gauge(name: &str) -> (u32, u32) {
+    define(1, name)
+}
+
+fn define(kind: u32, name: &str) -> (u32, u32) {
     let mut id = 0;
-    let status = unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) };
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
     (status, id)
 }
 

@@ -4,6 +4,7 @@
 //! Does not: decide anything.
 
 mod ffi;
+pub(crate) mod heap;
 
 use engine::exchange::Headers;
 use engine::keys::wipe;
@@ -171,6 +172,12 @@ pub(crate) fn define_counter(name: &str) -> Result<u32> {
     ok(status).map(|()| id)
 }
 
+pub(crate) fn define_gauge(name: &str) -> Result<u32> {
+    let (status, id) = ffi::define_gauge(name);
+    ok(status).map(|()| id)
+}
+
+/// Adds to a counter or a gauge; only the latter can become less.
 pub(crate) fn count(id: u32, by: i64) -> Result<()> {
     ok(ffi::count(id, by))
 }

@@ -4,21 +4,21 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
-use engine::exchange::{Exchange, Fit, limited, reply_headers};
+use engine::exchange::{Exchange, Fit, WORK, limited, reply_headers, weight};
 use engine::govern::size::Shape;
 use engine::govern::{self, Governor};
 use engine::route::{Ask, Hop, Plan, Refusal, plan};
 use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::Scan;
 
-use super::{Planned, Request, State};
+use super::{Planned, Request, State, no_memory};
 use crate::admission::Caller;
 use crate::govern::{Stage, Verdict, terms};
-use crate::host::{self, Buffer, Map};
+use crate::host::{self, Map};
 use crate::metrics::Counter;
 use crate::purses::Missing;
-use crate::vm::Vm;
-use crate::{cooldown, vm};
+use crate::vm::{Running, Vm};
+use crate::{account, cooldown, vm};
 
 impl Request {
     pub(super) fn plan(&mut self, snapshot: &Rc<Snapshot>, caller: Option<Caller>, scan: Scan, now: u64) -> Planned {
@@ -30,9 +30,8 @@ impl Request {
         let mut stage = match self.stage.take() {
             Some(stage) => stage,
             None => {
-                // They may ask models of their own.
-                if scan.term("tools").is_some() && !self.fetch(scan.len) {
-                    return self.refuse(&unread());
+                if let Err(fault) = self.at_hand(snapshot, &scan) {
+                    return self.refuse(&fault);
                 }
                 let plan = match self.route(snapshot, caller.as_ref(), &scan, None, now) {
                     Ok(plan) => plan,
@@ -45,8 +44,8 @@ impl Request {
                 };
                 let limits = caller.as_ref().map(|caller| &caller.accounts).filter(|accounts| !accounts.is_empty());
                 let Some(accounts) = limits else { return self.go(snapshot, caller, scan, plan, None, now) };
-                if !self.fetch(scan.len) {
-                    return self.refuse(&unread());
+                if let Err(fault) = self.fetch(scan.len) {
+                    return self.refuse(&fault);
                 }
                 Stage::new(plan, accounts, &scan, &self.body, self.service)
             }
@@ -56,14 +55,17 @@ impl Request {
                 Verdict::Go => break,
                 Verdict::Wait(missing) => return self.wait(snapshot, stage, scan, missing, now),
                 Verdict::Count(tally, models) => {
-                    if !self.fetch(scan.len) {
-                        return self.refuse(&unread());
+                    if let Err(fault) = self.fetch(scan.len) {
+                        return self.refuse(&fault);
                     }
-                    let body = if snapshot.strict { self.body.clone() } else { std::mem::take(&mut self.body) };
+                    let body = std::mem::take(&mut self.body);
                     vm::with(|vm| vm.purses.count(tally.clone(), models, body));
                     return self.wait(snapshot, stage, scan, vec![Missing::Count(tally)], now);
                 }
                 Verdict::Downgrade(models, over) => {
+                    if let Err(fault) = self.at_hand(snapshot, &scan) {
+                        return self.refuse(&fault);
+                    }
                     match self.route(snapshot, caller.as_ref(), &scan, Some(&models), now) {
                         Ok(plan) => stage.replan(plan),
                         Err(_) => return self.limit(&govern::Refusal::Over(vec![*over]), now),
@@ -122,19 +124,27 @@ impl Request {
             });
         }
         // Envoy has the body, too.
-        if !snapshot.strict {
-            self.body = Vec::new();
-        }
+        self.body = Vec::new();
         (self.stage, self.scan) = (Some(stage), Some(scan));
         Planned::NotYet
     }
 
     /// Has the body here, whole.
-    fn fetch(&mut self, size: usize) -> bool {
+    fn fetch(&mut self, size: usize) -> Result<(), Fault> {
         if self.body.len() != size {
-            self.body = host::buffer(Buffer::RequestBody, 0, host::ALL).unwrap_or_default();
+            self.body = super::fetch(size)?;
         }
-        self.body.len() == size
+        if self.body.len() == size { Ok(()) } else { Err(unread()) }
+    }
+
+    /// Has the body here if a plan depends on it, and room to translate it where that shows who loses nothing.
+    fn at_hand(&mut self, snapshot: &Snapshot, scan: &Scan) -> Result<(), Fault> {
+        // Tools may ask models of their own.
+        if snapshot.strict || scan.term("tools").is_some() {
+            self.fetch(scan.len)?;
+        }
+        let room = !snapshot.strict || account::has_room(weight(&self.body).min(WORK));
+        if room { Ok(()) } else { Err(no_memory()) }
     }
 
     /// Hands it to the router.
@@ -142,7 +152,7 @@ impl Request {
         &mut self,
         snapshot: &Rc<Snapshot>,
         caller: Option<Caller>,
-        scan: Scan,
+        mut scan: Scan,
         plan: Plan,
         limits: Option<(Governor, Option<Shape>)>,
         now: u64,
@@ -154,6 +164,8 @@ impl Request {
         intake.credential = intake.credential.filter(|(name, _)| !keyed || intake.key_from != Some(name.as_str()));
         let retries = plan.hops.len().saturating_sub(1);
         let body = std::mem::take(&mut self.body);
+        // They are in the plan.
+        scan.fallbacks = Vec::new();
         let (governor, shape) = limits.map_or((None, None), |(governor, shape)| (Some(governor), shape));
         let terms = terms(snapshot, &plan, shape, self.service, now);
         let key = caller.map(|caller| caller.key);
@@ -174,8 +186,9 @@ impl Request {
         if !sent {
             return self.refuse(&Fault::new(FaultKind::Internal, "The gateway could not hand the request on."));
         }
+        let running = Running { exchange, account: Rc::clone(&self.account) };
         vm::with(|vm| {
-            vm.exchanges.insert(number, exchange);
+            account::shared(|| vm.exchanges.insert(number, running));
             vm.metrics.add(Counter::Requests);
         });
         Planned::Go

@@ -14,14 +14,20 @@ pub mod world;
 
 use std::sync::OnceLock;
 
-use wasmtime::{Config, Engine, Instance, InstancePre, Linker, Module, Result, Store, WasmParams, WasmResults, bail};
+use wasmtime::{
+    Config, Engine, Instance, InstancePre, Linker, Module, Result, Store, StoreLimitsBuilder, WasmParams, WasmResults,
+    bail,
+};
 
 use abi::Action;
 use side::{Part, Piece};
 use world::{Call, Context, Fault, Root, Stream, Way, World};
 
+/// Linear memory that Envoy's V8 gives a module.
+const MEMORY: usize = 1 << 30;
+
 /// Instructions one callback may take: an endless loop in the guest fails a test instead of hanging it.
-const FUEL: u64 = 2_000_000_000;
+const FUEL: u64 = 8_000_000_000;
 
 /// The built module, compiled once for all tests.
 pub struct Guest {
@@ -65,8 +71,10 @@ pub struct Vm {
 impl Vm {
     /// Loads the module and runs `_initialize`.
     pub fn new(guest: &Guest, fault: Option<Fault>) -> Result<Self> {
-        let world = World { now: 1_800_000_000_000_000_000, fault, restricted: true, ..World::default() };
+        let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
+        let world = World { now: 1_800_000_000_000_000_000, fault, limits, restricted: true, ..World::default() };
         let mut store = Store::new(guest.module.engine(), world);
+        store.limiter(|world| &mut world.limits);
         store.set_fuel(FUEL)?;
         let instance = guest.ready.instantiate(&mut store)?;
         let Some(memory) = instance.get_memory(&mut store, "memory") else { bail!("no memory") };
@@ -85,6 +93,17 @@ impl Vm {
     /// Linear memory in pages.
     pub fn pages(&mut self) -> u64 {
         self.store.data().guest.as_ref().map_or(0, |(memory, _)| memory.size(&self.store))
+    }
+
+    /// A gauge of the guest's, as Envoy would show it.
+    pub fn gauge(&mut self, name: &str) -> i64 {
+        let metrics = self.world().metrics.values().filter(|metric| metric.kind == 1 && metric.name == name);
+        metrics.map(|metric| metric.value.cast_signed()).sum()
+    }
+
+    /// A counter likewise.
+    pub fn counter(&mut self, name: &str) -> u64 {
+        self.world().metrics.values().filter(|metric| metric.kind == 0 && metric.name == name).map(|m| m.value).sum()
     }
 
     /// How often these bytes stand in linear memory, freed or not.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Memory, Result, TypedFunc, bail};
+use wasmtime::{Memory, Result, StoreLimits, TypedFunc, bail};
 
 use super::abi::{self, Headers};
 use super::side::Side;
@@ -116,6 +116,7 @@ pub struct World {
     /// Host calls that were answered with another status than Ok, without a fault.
     pub refusals: Vec<(&'static str, u32)>,
     pub fault: Option<Fault>,
+    pub limits: StoreLimits,
     pub started: bool,
     /// `_initialize` may only log.
     pub restricted: bool,

@@ -19,7 +19,7 @@ use wire::ir::{Event, Fault, FaultKind};
 use wire::mask::Masker;
 
 use super::head::{Kept, client_head};
-use super::hold::{Flaw, Hold, Verdict};
+use super::hold::{Flaw, Hold, Verdict, no_memory};
 use super::judge::{fail, judge, number};
 use super::retry_after::retry_after;
 use super::{Exchange, Headers, Status, bodiless, vendor};
@@ -41,6 +41,8 @@ pub(super) enum Mode {
     Collect,
     /// Other format, an error.
     Fault { status: u16, body: Vec<u8>, retry_after: Option<u64> },
+    /// Nothing is read any more; the client is told so with the next piece.
+    GivenUp { last: Vec<u8> },
 }
 
 /// What to do with the response head.
@@ -128,6 +130,7 @@ impl Answer {
             Mode::Collect => Kept::Translated { stream: ex.scan.stream, retry_after: None },
             Mode::Stream { .. } => Kept::Translated { stream: true, retry_after: None },
             Mode::Fault { retry_after, .. } => Kept::Translated { stream: false, retry_after: *retry_after },
+            Mode::GivenUp { .. } => Kept::NotLength,
         };
         let head = client_head(ex, hop, headers, kept, status, now);
         let fault = matches!(mode, Mode::Fault { .. });
@@ -137,7 +140,7 @@ impl Answer {
         let own = match answer.mode {
             Mode::Watch(_) => Some(Some(format.stream_decoder())),
             Mode::Stream { .. } => Some(None),
-            Mode::Pass(_) | Mode::Large { .. } | Mode::Collect | Mode::Fault { .. } => None,
+            Mode::Pass(_) | Mode::Large { .. } | Mode::Collect | Mode::Fault { .. } | Mode::GivenUp { .. } => None,
         };
         if odd || ok && (end || streamed && !ex.scan.stream) {
             let (flaw, message) = if odd {
@@ -207,6 +210,36 @@ impl Answer {
         })
     }
 
+    /// Gives back what the stream keeps, since there is no room for it. Nothing of it was shown: the try fails with the
+    /// next piece, or when time is next [looked at](Self::late). Else the next piece is an error event, and the host ends it.
+    pub fn give_up(&mut self, ex: &Exchange) {
+        let mut last = Vec::new();
+        match &mut self.mode {
+            _ if self.hold.is_some() => {}
+            Mode::Stream { encoder, .. } => encoder.finish(&mut last),
+            Mode::Watch(_) => {
+                // Of an event that is not whole the client has the beginning.
+                last.extend_from_slice(b"\n\n");
+                ex.inbound.stream_encoder(StreamContext::default()).finish(&mut last);
+            }
+            Mode::Pass(_) | Mode::Large { .. } | Mode::Collect | Mode::Fault { .. } | Mode::GivenUp { .. } => return,
+        }
+        if let Some(hold) = &mut self.hold {
+            hold.give_up();
+        }
+        self.mode = Mode::GivenUp { last };
+    }
+
+    /// There is no room for what has come: an answer that waits for its end fails, a stream is [given up](Self::give_up).
+    pub fn no_room(&mut self, ex: &mut Exchange, end: bool, now: u64) -> Body {
+        if self.collects() {
+            let head = std::mem::take(&mut self.held);
+            return Body::Fail(fail(ex, head, Flaw::NoMemory, no_memory(), now));
+        }
+        self.give_up(ex);
+        self.body(ex, &[], end, now)
+    }
+
     /// What comes of a body, once the client may see it.
     pub(super) fn shown(&self, ex: &mut Exchange, body: Body) -> Body {
         if matches!(body, Body::Show(_) | Body::Whole(..)) {
@@ -218,7 +251,7 @@ impl Answer {
     /// True while the time of a piece matters: until a stream's first content.
     #[must_use]
     pub fn is_timed(&self, ex: &Exchange) -> bool {
-        let streamed = matches!(self.mode, Mode::Watch(_) | Mode::Stream { .. });
+        let streamed = matches!(self.mode, Mode::Watch(_) | Mode::Stream { .. } | Mode::GivenUp { .. });
         streamed && ex.tries.last().is_some_and(|t| t.first_content.is_none())
     }
 }

@@ -7,6 +7,7 @@ use wire::provider::path;
 use wire::scan::{self, Edit};
 
 use super::reply::malformed;
+use super::settle::labels;
 use super::{Exchange, Headers, Try};
 use crate::config::schema::ClientKeys;
 use crate::config::snapshot::Provider;
@@ -92,6 +93,7 @@ impl Exchange {
         let length = new.as_ref().map_or(self.scan.len, Vec::len);
         let headers = self.head(provider, same, &path, length);
         if let Some(current) = self.tries.last_mut() {
+            current.labels = labels(&losses.dropped);
             current.dropped = losses.dropped.iter().take(KEPT).map(|name| shown(name)).collect();
         }
         Ok(Outgoing { headers, body: new })

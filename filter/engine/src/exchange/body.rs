@@ -10,8 +10,8 @@ use super::hold::{Hold, Verdict};
 use super::judge::fail;
 use super::{Exchange, whole};
 
-/// Largest error body that is understood.
-const READ_ALONG: usize = 1 << 20;
+/// Largest error body that is understood. A stream's worth of requests may have one each.
+const READ_ALONG: usize = 64 << 10;
 
 /// Last bytes of a large answer that are read: the counts and what may stand after them.
 const TAIL: usize = 4096;
@@ -59,6 +59,10 @@ impl Answer {
                 let mut fault = format.decode_fault(*status, body);
                 fault.retry_after = fault.retry_after.or(*retry_after);
                 return whole::told(ex, std::mem::take(&mut self.held), *status, &fault, now);
+            }
+            Mode::GivenUp { last } => {
+                current.complete = false;
+                Body::Replace(std::mem::take(last))
             }
             Mode::Watch(watch) => {
                 let mut out = Vec::with_capacity(chunk.len());

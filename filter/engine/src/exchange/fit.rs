@@ -8,6 +8,7 @@ use wire::scan::Scan;
 use wire::scan::routing::tools;
 
 use super::reply::malformed;
+use super::weight::light_enough;
 use crate::config::snapshot::{Snapshot, VirtualKey};
 use crate::route::{Hop, Refusal, may, restricted, withheld};
 use crate::shown::shown;
@@ -134,7 +135,8 @@ impl<'a> Fit<'a> {
         if let Some((.., known)) = self.judged.iter().find(|(p, m, _)| *p == provider && m == model) {
             return *known;
         }
-        let request = self.request.get_or_insert_with(|| self.inbound.decode_request(self.body));
+        let read = || light_enough(self.body).and_then(|()| self.inbound.decode_request(self.body));
+        let request = self.request.get_or_insert_with(read);
         let inbound = self.inbound.name();
         let format = self.snapshot.providers.get(provider).map(|p| p.format);
         let carries = match (request, format) {

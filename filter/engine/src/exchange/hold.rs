@@ -24,6 +24,8 @@ pub enum Flaw {
     Garbled,
     /// No content in time.
     Stalled,
+    /// The gateway had no memory for it, which says nothing of the provider.
+    NoMemory,
 }
 
 /// What to do with a held stream.
@@ -55,6 +57,14 @@ pub(super) struct Hold {
     /// Unix nanoseconds.
     until: u64,
     hard: Option<u64>,
+    given_up: bool,
+}
+
+/// What a client is told when no other candidate has answered in place of one that was given up.
+pub(super) fn no_memory() -> Fault {
+    let message = "The gateway has no memory for the provider's answer at the moment.";
+    let fault = Fault::new(FaultKind::Overloaded, message).with_code("memory");
+    Fault { retry_after: Some(1), ..fault }
 }
 
 impl Hold {
@@ -81,7 +91,14 @@ impl Hold {
             most: ex.snapshot.hold.max_bytes,
             until: after(ex.snapshot.hold.max),
             hard: provider.patience.hard.map(after),
+            given_up: false,
         }
+    }
+
+    /// Keeps nothing any more; the next verdict is that it failed.
+    pub(super) fn give_up(&mut self) {
+        (self.staged, self.decoder, self.events, self.fault) = (Vec::new(), None, Vec::new(), None);
+        self.given_up = true;
     }
 
     /// Bytes as they came, where nobody else decodes them.
@@ -122,6 +139,9 @@ impl Hold {
     }
 
     pub(super) fn verdict(&mut self, end: bool, now: u64) -> Verdict {
+        if self.given_up {
+            return Verdict::Fail(Flaw::NoMemory, no_memory());
+        }
         if let Some(fault) = self.fault.take() {
             return Verdict::Fail(Flaw::Fault, fault);
         }
@@ -144,6 +164,9 @@ impl Hold {
 
     /// What time alone decides.
     pub(super) fn late(&self, now: u64) -> Option<Verdict> {
+        if self.given_up {
+            return Some(Verdict::Fail(Flaw::NoMemory, no_memory()));
+        }
         if self.hard.is_some_and(|hard| now >= hard) {
             let fault = Fault::new(FaultKind::Timeout, "The provider sent no content in time.");
             return Some(Verdict::Fail(Flaw::Stalled, fault));

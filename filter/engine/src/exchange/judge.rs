@@ -16,6 +16,9 @@ use Disposition::{
     ClientFault, ContentPolicy, ContextTooLong, Empty, Garbled, HardDown, RateLimited, Stalled, Transient,
 };
 
+/// Most bytes of a provider's words that are kept for the client.
+const WORDS: usize = 16 << 10;
+
 /// A kind of failure, and what its key is to hear besides.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -78,7 +81,7 @@ pub(super) fn refer(ex: &mut Exchange, head: &mut Headers, fault: &Fault, now: u
         first.1 = asks.to_string().into_bytes();
     }
     ex.answering = Some(Status { judged: asks, told: asks });
-    ex.verdict = Some(fault.clone());
+    ex.verdict = Some(kept(fault.clone()));
     out.set = Some(set);
     Some(out)
 }
@@ -98,6 +101,7 @@ pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Faul
         Flaw::Empty => failed(Empty),
         Flaw::Garbled => failed(Garbled),
         Flaw::Stalled => failed(Stalled),
+        Flaw::NoMemory => Kind { is: Transient, mark: None },
     };
     conclude(ex, kind, &mut out);
     let status = asking(ex, fault.status);
@@ -108,7 +112,7 @@ pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Faul
     retrail(ex, &mut head);
     head.extend(ex.sealed.then(seal));
     ex.answering = Some(Status { judged: status, told: status });
-    ex.verdict = Some(fault);
+    ex.verdict = Some(kept(fault));
     out.set = Some(head);
     out
 }
@@ -152,6 +156,16 @@ impl Exchange {
         let lane = self.plan.hops.get(current.hop)?.lane;
         well.then_some(Marked { of: self.tries.len() - 1, lane, mark: Mark::Served(current.started) })
     }
+}
+
+/// A fault that is kept while another candidate is asked, which may take long: a provider chose how long its words are.
+fn kept(mut fault: Fault) -> Fault {
+    let words = [Some(&mut fault.message), fault.code.as_mut(), fault.param.as_mut()];
+    for text in words.into_iter().flatten() {
+        text.truncate(text.floor_char_boundary(WORDS));
+        text.shrink_to_fit();
+    }
+    fault
 }
 
 fn rules(ex: &Exchange) -> &[ErrorRule] {

@@ -30,6 +30,7 @@ mod retry_after;
 mod settle;
 mod trail;
 mod vendor;
+mod weight;
 mod whole;
 
 pub use answer::{Answer, Body, Head};
@@ -43,6 +44,7 @@ pub use limited::{dollars, limited};
 pub use reply::{Denial, admission_fault, bodiless, local_reply, malformed, needs_key, reply_headers};
 pub use settle::{Outcome, Settled, SettledTry, TryUsage, estimate};
 pub use vendor::request_id_header;
+pub use weight::{COPIES, WORK, light_enough, too_heavy, weight};
 
 use std::rc::Rc;
 
@@ -82,8 +84,10 @@ pub struct Try {
     pub of_account: bool,
     /// Unix nanoseconds of the first content of a streamed answer.
     pub first_content: Option<u64>,
-    /// Members of the request that this try could not carry over.
+    /// Members of the request that this try could not carry over: the first of them, with long names cut.
     pub dropped: Vec<String>,
+    /// All of them, each once, as [`wire::format::label`] names them.
+    pub labels: Vec<&'static str>,
     /// Events of the answer that nobody could read.
     pub skipped: u64,
     /// Its answer sent the key to rest.
@@ -221,6 +225,12 @@ impl Exchange {
             delivered: false,
             torn: false,
         }
+    }
+
+    /// A try of this hop tells the request in another format.
+    #[must_use]
+    pub fn translates(&self, hop: usize) -> bool {
+        self.provider(hop).is_some_and(|provider| provider.format.name() != self.inbound.name())
     }
 
     /// The running try could not be sent and told the client so itself: no provider heard of it.

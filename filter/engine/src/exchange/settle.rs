@@ -177,7 +177,7 @@ impl Exchange {
             billed,
             usage: (ok && !counting).then(|| self.usage_of(t)),
             duration: t.ended.unwrap_or(now).saturating_sub(t.started),
-            dropped: labels(&t.dropped),
+            dropped: t.labels.clone(),
             skipped: t.skipped,
             cooled: t.cooled,
             slow: ok
@@ -237,7 +237,8 @@ pub fn estimate(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
 }
 
-fn labels(paths: &[String]) -> Vec<&'static str> {
+/// What was dropped, each once.
+pub(super) fn labels(paths: &[String]) -> Vec<&'static str> {
     let mut labels: Vec<_> = paths.iter().map(|path| label(path)).collect();
     labels.sort_unstable();
     labels.dedup();

@@ -23,11 +23,17 @@ impl Answer {
     /// Bytes of a body up to which an answer [waits for its end](Self::collects).
     #[must_use]
     pub fn room(&self, ex: &Exchange) -> usize {
-        let anew = matches!(self.mode, Mode::Collect) && !goes_on(ex);
+        let anew = self.retells(ex);
         // Envoy's own limit is `limits.body`, and what is over it is Envoy's to answer: stay below by more than a piece.
         let limit = ex.snapshot.body_limit / 8 * 7;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if anew { limit } else { HELD.min(limit) }
+    }
+
+    /// Its whole body is to be told in another format.
+    #[must_use]
+    pub fn retells(&self, ex: &Exchange) -> bool {
+        matches!(self.mode, Mode::Collect) && !goes_on(ex)
     }
 
     /// More than that has come: `size` bytes, of which `last` fetches so many of the last.
@@ -39,7 +45,7 @@ impl Answer {
         last: impl FnOnce(usize) -> Option<Vec<u8>>,
     ) -> Body {
         let mut head = std::mem::take(&mut self.held);
-        if matches!(self.mode, Mode::Collect) && !goes_on(ex) {
+        if self.retells(ex) {
             let fault = Fault::new(FaultKind::BadGateway, "The provider's answer is larger than this gateway buffers.");
             return Body::Fail(fail(ex, head, Flaw::Garbled, fault, now));
         }

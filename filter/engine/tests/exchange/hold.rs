@@ -270,3 +270,40 @@ fn a_refused_key_is_followed_by_the_providers_other_key() {
         assert_eq!(ex.marks, [Marked { of: 0, lane: 0, mark }], "{status}");
     }
 }
+
+#[test]
+fn a_stream_that_is_given_up_fails_over_before_its_content_and_ends_in_an_error_after_it() {
+    for (path, _) in SIDES {
+        for (_, cluster) in SIDES {
+            let (start, content) = opening(cluster);
+            let unfinished = format!("data: {}", "x".repeat(1000));
+            for by_time in [true, false] {
+                let mut ex = exchange(path, &[cluster, "openai_k2"]);
+                let mut answer = stream(&mut ex);
+                answer.body(&mut ex, start.as_bytes(), false, SECOND);
+                answer.give_up(&ex);
+                assert_eq!(answer.staged(), 0, "nothing is kept");
+                let head = match by_time {
+                    true => answer.late(&mut ex, SECOND).unwrap(),
+                    false => match answer.body(&mut ex, content.as_bytes(), false, SECOND) {
+                        Body::Fail(head) => head,
+                        other => panic!("{other:?}"),
+                    },
+                };
+                assert_eq!(get(&head.set.unwrap(), ":status"), Some("503"), "Envoy asks the next candidate");
+                assert_eq!(ex.tries[0].flaw, Some(Flaw::NoMemory));
+                assert_eq!(ex.marks, [], "the provider is not to blame");
+            }
+            let mut ex = exchange(path, &[cluster]);
+            let mut answer = stream(&mut ex);
+            answer.body(&mut ex, [start, content].concat().as_bytes(), false, SECOND);
+            answer.body(&mut ex, unfinished.as_bytes(), false, SECOND);
+            answer.give_up(&ex);
+            let Body::Replace(told) = answer.body(&mut ex, b"xxx", false, SECOND) else { panic!("{path} {cluster}") };
+            assert!(String::from_utf8(told).unwrap().contains("error"), "{path} {cluster}");
+            assert_eq!(answer.body(&mut ex, content.as_bytes(), true, SECOND), Body::Replace(Vec::new()));
+            let settled = ex.settle(SECOND);
+            assert_eq!(settled.tries[0].outcome, Outcome::Cut, "it was not whole");
+        }
+    }
+}

@@ -136,10 +136,10 @@ pub(crate) fn cut(text: &str) -> Cow<'_, str> {
 
 /// Bytes of memory that decoding and encoding one body may take at its worst, per byte of the body. Measured, and held
 /// by `tests/guest/linear`.
-const PER_BYTE: usize = 6;
+pub const PER_BYTE: usize = 6;
 
 /// The same per value: what is kept of a value beside its text.
-const PER_VALUE: usize = 96;
+pub const PER_VALUE: usize = 96;
 
 /// Bodies up to here cost what the worst of them would, uncounted.
 const SMALL: usize = 4096;

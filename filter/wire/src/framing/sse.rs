@@ -15,6 +15,9 @@ pub const MAX_EVENT: usize = 1 << 20;
 /// Most events' data is no longer.
 pub(crate) const USUAL: usize = 512;
 
+/// Bytes of room for a line that are kept for the next one. A thousand streams that each had one long line would keep it.
+const SPARE: usize = 4 << 10;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes in any cut to [`Frame`]s. Holds at most one event.
@@ -109,7 +112,9 @@ impl Decoder {
             self.field(text);
         }
         line.clear();
-        self.line = line;
+        if line.capacity() <= SPARE {
+            self.line = line;
+        }
     }
 
     fn field(&mut self, line: &[u8]) {

@@ -9,6 +9,7 @@
 
 pub(crate) mod find;
 mod list;
+pub mod nodes;
 mod write;
 
 pub use list::array;
