@@ -38,6 +38,7 @@ providers:
   openai: { keys: [{ name: main, models: ["*"] }] }
   mine:
     base_url: https://example.com
+    allow_insecure: true
     format: openai_chat
     path: /x
     auth_header: { name: api-key }
@@ -63,7 +64,7 @@ retry: { rest: {} }
 limits: {}
 timeouts: {}
 hold: {}
-sidecar: {}
+sidecar: { allow_insecure: true }
 routing: {}
 "#;
     document(yaml).expect("YAML")
@@ -119,6 +120,7 @@ const BEYOND: &[&str] = &[
     "a secret of its own",
     "at least one above 0",
     "less than hold.max",
+    "a duration that is not shorter than sidecar.deadline",
     "at least four times limits.body",
     "memory such as 2GiB or 512MiB, 64MiB to 1TiB",
     "no less than the first rest",

@@ -20,7 +20,7 @@ const TEXTS: &[Row<'_>] = &[
             "/timeouts/first_content",
             "/timeouts/complete",
             "/timeouts/idle",
-            "/sidecar/patience",
+            "/sidecar/deadline",
             "/sidecar/key_ttl",
             "/sidecar/poll",
         ],

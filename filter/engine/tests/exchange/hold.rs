@@ -140,6 +140,7 @@ fn a_stream_that_fails_before_content_is_a_failed_try_of_a_fitting_status() {
                                 Flaw::Empty => "empty",
                                 Flaw::Garbled => "garbled",
                                 Flaw::Stalled => "stalled",
+                                Flaw::NoMemory => panic!("{about}: no try is given up here"),
                             }
                         };
                         let trail =
