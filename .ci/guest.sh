@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds attache.wasm. Arguments go to cargo.
+# Builds attache.wasm, in the profile GUEST_PROFILE if that is set. Arguments go to cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/wasm-route.sh
 
-build=(build --quiet -p filter --profile guest --target "$WASM_TARGET" "$@")
+build=(build --quiet -p filter --profile "${GUEST_PROFILE:-guest}" --target "$WASM_TARGET" "$@")
 case $(wasm_route) in
 toolchain)
     exec cargo "${build[@]}"

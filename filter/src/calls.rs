@@ -15,10 +15,11 @@ use engine::config::snapshot::Sidecar;
 use engine::keys::KeyDigest;
 
 use crate::host::{self, Buffer};
+use crate::members::Reported;
 use crate::patience::{Health, UNAVAILABLE, nanos};
 use crate::purses::Asked;
 use crate::settlement::Fate;
-use crate::{admission, pending, purses, vm, wake};
+use crate::{admission, members, pending, purses, vm, wake};
 
 /// Cluster of the sidecar in every rendered configuration.
 const CLUSTER: &str = "sidecar";
@@ -43,6 +44,8 @@ pub(crate) enum Call {
     Hello,
     /// To take this batch.
     Settle(u64),
+    /// To take back what these VMs held.
+    Report(Vec<Reported>),
 }
 
 /// A call under way.
@@ -91,8 +94,8 @@ impl Calls {
             Call::Draw(asked, _) if asked.draws() => [Some(&mut self.link), Some(&mut self.store)],
             Call::Draw(asked, _) if asked.counts() => [None, None],
             Call::Draw(..) | Call::Admit(_) | Call::Hello => [Some(&mut self.link), None],
-            Call::Settle(_) if status == 0 => [Some(&mut self.link), None],
-            Call::Settle(_) => [None, None],
+            Call::Settle(_) | Call::Report(_) if status == 0 => [Some(&mut self.link), None],
+            Call::Settle(_) | Call::Report(_) => [None, None],
         };
         for part in parts.into_iter().flatten() {
             if status != 0 {
@@ -176,6 +179,11 @@ pub(crate) fn hello() -> bool {
     call(api::ADMIT, &message, SETTLE_TIMEOUT, Call::Hello).is_ok()
 }
 
+/// Reports VMs that have died.
+pub(crate) fn report(request: &v1::AdmitRequest, these: Vec<Reported>) -> bool {
+    call(api::ADMIT, &request.encode_to_vec(), SETTLE_TIMEOUT, Call::Report(these)).is_ok()
+}
+
 /// Sends a batch of settlements.
 pub(crate) fn settle(batch: u64, message: &[u8]) -> bool {
     call(api::SETTLE, message, SETTLE_TIMEOUT, Call::Settle(batch)).is_ok()
@@ -223,6 +231,11 @@ fn ended(sent: Sent, status: u32, bytes: Option<&[u8]>, now: u64) {
             admission::heard(answer.as_ref().map(|a| a.generation));
             vm::with(|vm| vm.settlements.greeted(answer.map(|a| a.vm_nonce)));
             purses::greeted(now);
+        }
+        Call::Report(these) => {
+            if admitted().is_some() {
+                members::reported(&these);
+            }
         }
         Call::Admit(digest) => match bytes.and_then(|bytes| admission::learn(&digest, bytes, now)) {
             Some(verdict) => pending::arrived(&digest, &verdict),

@@ -16,7 +16,9 @@ use wire::scan::Scan;
 
 use crate::patience::WAITING;
 use crate::purses::{Missing, Model, Tally, is_askable};
+use crate::settlement::Nonce;
 use crate::vm::{self, Vm};
+use crate::{account, members};
 
 /// A planned request that has not been let go.
 pub(crate) struct Stage {
@@ -158,12 +160,18 @@ impl Stage {
             Decision::Go => {
                 let mut kept = (0..).zip(&tries).map(|(place, one)| self.governor.keeps(place, one));
                 self.plan.hops.retain(|_| kept.next().unwrap_or(true));
-                Verdict::Go
+                let needs = self.governor.needs().iter();
+                let needs = needs.filter_map(|(at, amount)| Some((accounts.get(*at)?, *amount)));
+                // Who goes on in spite of everything has no lease that could be another's.
+                let secured = account::shared(|| members::secure(vm, needs)) || blind;
+                if secured { Verdict::Go } else { Verdict::Wait(vec![Missing::Nonce]) }
             }
-            Decision::Draw(_) if settlements.nonce().is_empty() => Verdict::Wait(vec![Missing::Nonce]),
+            Decision::Draw(_) if vm.settlements.nonce().is_empty() || !account::shared(|| members::alive(vm)) => {
+                Verdict::Wait(vec![Missing::Nonce])
+            }
             Decision::Draw(short) => {
-                if asks() {
-                    short.iter().for_each(|(account, amount)| purses.draw(ticket, *account, *amount, now));
+                if asking.waits || (asking.probes && vm.calls.may_probe(now)) {
+                    short.iter().for_each(|(account, amount)| vm.purses.draw(ticket, *account, *amount, now));
                 }
                 Verdict::Wait(short.into_iter().map(|(account, _)| Missing::Account(account)).collect())
             }
@@ -193,9 +201,11 @@ impl Stage {
         let accounts = Rc::clone(self.governor.accounts());
         let held = vm::with(|vm| {
             let needs = self.governor.needs().iter();
-            needs.filter_map(|(at, amount)| Some(vm.purses.reserve(accounts.get(*at)?.id, *amount, now))).collect()
+            let held =
+                needs.filter_map(|(at, amount)| Some(vm.purses.reserve(accounts.get(*at)?.id, *amount, now))).collect();
+            Reservation { held, holder: vm.settlements.holder() }
         });
-        (self.plan, self.governor, self.shape, Reservation(held.unwrap_or_default()))
+        (self.plan, self.governor, self.shape, held.unwrap_or_default())
     }
 }
 
@@ -226,24 +236,32 @@ pub(crate) fn terms(snapshot: &Snapshot, plan: &Plan, shape: Option<Shape>, serv
 
 /// What was reserved for a request. It goes back unless it is settled, whatever becomes of the request.
 #[derive(Debug, Default)]
-pub(crate) struct Reservation(Vec<Held>);
+pub(crate) struct Reservation {
+    held: Vec<Held>,
+    /// The nonce that it was reserved under: the VM may have another by its end.
+    holder: Option<Nonce>,
+}
 
 impl Reservation {
-    /// The request is over and has used so much of each, in their order.
-    pub(crate) fn settle(mut self, vm: &mut Vm, amounts: &[u64]) -> Vec<Charge> {
-        self.end(vm, amounts)
+    /// The request is over and has used so much of each, in their order. Whose leases are charged, and what.
+    pub(crate) fn settle(mut self, vm: &mut Vm, amounts: &[u64]) -> (Option<Nonce>, Vec<Charge>) {
+        (self.holder.clone(), self.end(vm, amounts))
     }
 
     fn end(&mut self, vm: &mut Vm, amounts: &[u64]) -> Vec<Charge> {
-        let held = std::mem::take(&mut self.0);
+        let held = std::mem::take(&mut self.held);
         let used = amounts.iter().copied().chain(std::iter::repeat(0));
-        held.into_iter().zip(used).filter_map(|(held, used)| vm.purses.wallet.settle(held, used)).collect()
+        let own = self.holder == vm.settlements.holder();
+        let settle = |(held, used): (Held, u64)| {
+            if own { vm.purses.wallet.settle(held, used) } else { held.charge(used) }
+        };
+        held.into_iter().zip(used).filter_map(settle).collect()
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.0.is_empty() {
+        if !self.held.is_empty() {
             vm::with(|vm| self.end(vm, &[]));
         }
     }

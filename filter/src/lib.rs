@@ -10,6 +10,7 @@ mod govern;
 mod host;
 mod identity;
 mod lines;
+mod members;
 mod metrics;
 mod patience;
 mod pending;
@@ -18,6 +19,8 @@ mod purses;
 mod request;
 mod root;
 mod settlement;
+#[cfg(feature = "trap")]
+mod trap;
 mod uploads;
 mod vm;
 mod wake;

@@ -128,6 +128,14 @@ impl Lines {
         }
     }
 
+    /// There are no leases any more: whoever is the first to wait for one looks again, and the others of its line after it.
+    pub(crate) fn renewed(&mut self) {
+        for (_, line) in self.lines.iter_mut().filter(|(missing, _)| matches!(missing, Missing::Account(_))) {
+            line.again = None;
+            self.ready.extend(line.tickets.first());
+        }
+    }
+
     /// Looks at those whose patience is over, at all if the sidecar is `away`, and at those who may ask again.
     pub(crate) fn tick(&mut self, sidecar: &Sidecar, away: bool, now: u64) {
         for (ticket, waiting) in &mut self.waiting {

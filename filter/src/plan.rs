@@ -162,6 +162,8 @@ impl Context for Plan {
 
 impl HttpContext for Plan {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        #[cfg(feature = "trap")]
+        crate::trap::spring();
         if let Ok(mut request) = self.request.try_borrow_mut()
             && matches!(request.head(&self.request, end), Planned::NotYet)
             && !end
@@ -253,8 +255,8 @@ impl HttpContext for Plan {
             if let Ok(settled) = settled {
                 vm::with(|vm| {
                     vm.metrics.settle(&settled, now);
-                    let charges = held.settle(vm, &settled.amounts);
-                    account::shared(|| vm.settlements.push(number, settled, &charges, &mut vm.metrics));
+                    let (holder, charges) = held.settle(vm, &settled.amounts);
+                    account::shared(|| vm.settlements.push(holder, number, settled, &charges, &mut vm.metrics));
                 });
             }
         }

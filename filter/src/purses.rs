@@ -24,6 +24,7 @@ use sidecar_api::v1;
 use crate::lines::Lines;
 use crate::metrics::Counter;
 use crate::patience::nanos;
+use crate::settlement::{Nonce, Settlements};
 use crate::vm::Vm;
 use crate::{calls, host, vm};
 
@@ -98,17 +99,33 @@ impl Tally {
 
 /// What one call has asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(Vec<Missing>);
+pub(crate) struct Asked {
+    missing: Vec<Missing>,
+    /// Whose leases the answer grants.
+    holder: Option<Nonce>,
+}
 
 impl Asked {
     /// The store is asked, and not only what the sidecar has in memory.
     pub(crate) fn draws(&self) -> bool {
-        self.0.iter().any(|missing| matches!(missing, Missing::Account(_)))
+        self.missing.iter().any(|missing| matches!(missing, Missing::Account(_)))
     }
 
     /// A prompt is counted, which takes as long as the prompt is.
     pub(crate) fn counts(&self) -> bool {
-        self.0.iter().any(|missing| matches!(missing, Missing::Count(_)))
+        self.missing.iter().any(|missing| matches!(missing, Missing::Count(_)))
+    }
+
+    /// The VM has another name since: leases of the former one are others' by now.
+    fn is_former(&self, settlements: &Settlements) -> bool {
+        self.holder != settlements.holder()
+    }
+
+    /// What the answer says something of. Nobody waits for a lease of a former name.
+    fn about(&self, settlements: &Settlements) -> Vec<Missing> {
+        let former = self.is_former(settlements);
+        let about = |missing: &&Missing| !(former && matches!(missing, Missing::Account(_)));
+        self.missing.iter().filter(about).cloned().collect()
     }
 }
 
@@ -232,24 +249,33 @@ impl Purses {
         self.counts.push((tally, v1::Count { models, body }));
     }
 
-    fn question(&mut self, nonce: &[u8]) -> (v1::AdmitRequest, Asked) {
+    /// The VM has another name at the sidecar, and no lease any more. Who waits for one looks again.
+    pub(crate) fn renew(&mut self) {
+        self.wallet = Wallet::default();
+        self.draws.clear();
+        self.touched.clear();
+        self.lines.renewed();
+    }
+
+    fn question(&mut self, holder: Option<Nonce>) -> (v1::AdmitRequest, Asked) {
+        let nonce = holder.as_deref().unwrap_or_default();
         // In a call of its own: counting takes longer than all else.
         if let Some((tally, count)) = self.counts.pop() {
             let question =
                 v1::AdmitRequest { vm_nonce: nonce.to_vec(), count: Some(count), ..v1::AdmitRequest::default() };
-            return (question, Asked(vec![Missing::Count(tally)]));
+            return (question, Asked { missing: vec![Missing::Count(tally)], holder });
         }
         let draws: Vec<_> = self.draws.drain(..self.draws.len().min(AT_ONCE)).collect();
         let models: Vec<_> = self.models.drain(..self.models.len().min(AT_ONCE)).collect();
         let accounts = draws.iter().map(|draw| Missing::Account(draw.account));
-        let asked = accounts.chain(models.iter().cloned().map(Missing::Rates)).collect();
+        let missing = accounts.chain(models.iter().cloned().map(Missing::Rates)).collect();
         let question = v1::AdmitRequest {
             vm_nonce: nonce.to_vec(),
             draws: draws.iter().map(Into::into).collect(),
             rates: models.into_iter().map(|Model(provider, model)| v1::ModelName { provider, model }).collect(),
             ..v1::AdmitRequest::default()
         };
-        (question, Asked(asked))
+        (question, Asked { missing, holder })
     }
 
     /// What of that is no longer missing.
@@ -306,7 +332,7 @@ pub(crate) fn flush(context: u32, now: u64) {
             let snapshot = vm.snapshot.clone()?;
             due.then(|| {
                 vm.metrics.add(Counter::Draws);
-                (purses.question(vm.settlements.nonce()), snapshot)
+                (purses.question(vm.settlements.holder()), snapshot)
             })
         });
         question.flatten()
@@ -319,26 +345,30 @@ pub(crate) fn flush(context: u32, now: u64) {
 }
 
 /// The answer to what was asked at `sent`.
-pub(crate) fn answered(asked: &Asked, answer: v1::AdmitResponse, sent: u64, now: u64) {
+pub(crate) fn answered(asked: &Asked, mut answer: v1::AdmitResponse, sent: u64, now: u64) {
     vm::with(|vm| {
-        let purses = &mut vm.purses;
+        let Vm { purses, settlements, .. } = vm;
         let tokens = answer.tokens;
+        if asked.is_former(settlements) {
+            answer.leases.clear();
+        }
         let mut heard = purses.learn(answer, sent, now);
-        for missing in &asked.0 {
+        let about = asked.about(settlements);
+        for missing in &about {
             if let Missing::Count(tally) = missing {
                 tally.0.set(Some(tokens));
                 heard.push(missing.clone());
             }
         }
         heard.iter().for_each(|missing| purses.lines.answered(missing, now));
-        let unheard: Vec<_> = asked.0.iter().filter(|missing| !heard.contains(missing)).cloned().collect();
+        let unheard: Vec<_> = about.into_iter().filter(|missing| !heard.contains(missing)).collect();
         purses.lose(&unheard, now);
     });
 }
 
 /// There will be no answer: those who wait for it ask again.
 pub(crate) fn lost(asked: &Asked, now: u64) {
-    vm::with(|vm| vm.purses.lose(&asked.0, now));
+    vm::with(|vm| vm.purses.lose(&asked.about(&vm.settlements), now));
 }
 
 /// The sidecar said hello.
@@ -358,9 +388,11 @@ pub(crate) fn orphaned(context: u32) {
     }
     let now = host::now();
     vm::with(|vm| {
+        let Vm { purses, settlements, .. } = vm;
         for asked in orphans {
-            vm.purses.lose(&asked.0, now);
-            asked.0.iter().for_each(|missing| vm.purses.lines.orphaned(missing));
+            let about = asked.about(settlements);
+            purses.lose(&about, now);
+            about.iter().for_each(|missing| purses.lines.orphaned(missing));
         }
     });
 }

@@ -11,7 +11,7 @@ use crate::account::{Account, Charged};
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{account, admission, calls, pending, purses, settlement, uploads, vm, wake, watch};
+use crate::{account, admission, calls, members, pending, purses, settlement, uploads, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -122,6 +122,7 @@ impl RootContext for Root {
         if elected == Some(self.id) {
             let now = host::now();
             calls::tick(now);
+            members::tick(now);
             admission::tick();
             pending::tick(self.id, snapshot, now);
             purses::tick(snapshot, now);

@@ -5,6 +5,7 @@
 //! sidecar is away.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use engine::exchange::{Outcome, Settled};
 use engine::govern::Charge;
@@ -46,15 +47,19 @@ pub(crate) enum Fate {
     Refused,
 }
 
+/// Half of the admission id, from the sidecar.
+pub(crate) type Nonce = Rc<[u8]>;
+
 /// The queue of one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Settlements {
-    /// Each one a request of its own without the nonce: written one behind the other they are one request.
-    queue: VecDeque<Vec<u8>>,
+    /// Each one a request of its own without the nonce: written one behind the other they are one request. Those that
+    /// charge a lease have its nonce.
+    queue: VecDeque<(Option<Nonce>, Vec<u8>)>,
     /// Their bytes.
     bytes: usize,
-    /// Half of the admission id, from the sidecar; without it nothing can be sent.
-    nonce: Vec<u8>,
+    /// Without it nothing can be sent.
+    nonce: Option<Nonce>,
     under_way: Option<Batch>,
     batches: u64,
     hello: Option<u64>,
@@ -62,23 +67,42 @@ pub(crate) struct Settlements {
 }
 
 impl Settlements {
-    pub(crate) fn push(&mut self, number: u64, settled: Settled, charges: &[Charge], metrics: &mut Metrics) {
+    /// `holder`: whose leases it charges; `None`: it charges none, or those of the present nonce.
+    pub(crate) fn push(
+        &mut self,
+        holder: Option<Nonce>,
+        number: u64,
+        settled: Settled,
+        charges: &[Charge],
+        metrics: &mut Metrics,
+    ) {
         let alone = api::SettleRequest { vm_nonce: Vec::new(), settlements: vec![message(number, settled, charges)] };
         let alone = alone.encode_to_vec();
         while self.queue.len() >= QUEUE || self.bytes + alone.len() > QUEUED {
             metrics.add(Counter::SettlementsDropped);
             // A head that is under way must stay where the answer will look for it.
             let oldest = if self.under_way.is_none() { self.queue.pop_front() } else { None };
-            let Some(oldest) = oldest else { return };
+            let Some((_, oldest)) = oldest else { return };
             self.bytes -= oldest.len();
         }
         self.bytes += alone.len();
-        self.queue.push_back(alone);
+        self.queue.push_back((holder, alone));
     }
 
     /// What the sidecar calls this VM; empty until it has said hello.
     pub(crate) fn nonce(&self) -> &[u8] {
-        &self.nonce
+        self.nonce.as_deref().unwrap_or_default()
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn holder(&self) -> Option<Nonce> {
+        self.nonce.clone()
+    }
+
+    /// The sidecar shall call this VM something else. What waits goes under the name it had.
+    pub(crate) fn renew(&mut self) {
+        let former = self.nonce.take();
+        self.queue.iter_mut().for_each(|(nonce, _)| *nonce = nonce.take().or_else(|| former.clone()));
     }
 
     /// Nothing waits to be sent.
@@ -89,8 +113,8 @@ impl Settlements {
     /// The sidecar said hello.
     pub(crate) fn greeted(&mut self, nonce: Option<Vec<u8>>) {
         self.hello = None;
-        if let Some(nonce) = nonce.filter(|n| !n.is_empty() && self.nonce.is_empty()) {
-            self.nonce = nonce;
+        if let Some(nonce) = nonce.filter(|n| !n.is_empty() && self.nonce.is_none()) {
+            self.nonce = Some(nonce.into());
         }
     }
 
@@ -109,7 +133,7 @@ impl Settlements {
             }
         };
         let gone = self.queue.drain(..batch.count.min(self.queue.len()));
-        self.bytes -= gone.map(|alone| alone.len()).sum::<usize>();
+        self.bytes -= gone.map(|(_, alone)| alone.len()).sum::<usize>();
         metrics.add_many(counter, batch.count);
     }
 
@@ -125,16 +149,19 @@ impl Settlements {
         if now < self.not_before {
             return None;
         }
-        if self.nonce.is_empty() {
+        let Some(own) = &self.nonce else {
             return self.hello.is_none().then_some(Due::Hello);
-        }
-        if self.queue.is_empty() || self.under_way.is_some() {
+        };
+        if self.under_way.is_some() {
             return None;
         }
-        let mut batch = api::SettleRequest { vm_nonce: self.nonce.clone(), settlements: Vec::new() }.encode_to_vec();
-        self.queue.iter().take(BATCH).for_each(|alone| batch.extend_from_slice(alone));
+        let of = |nonce: &Option<Nonce>| nonce.clone().unwrap_or_else(|| Rc::clone(own));
+        let nonce = of(&self.queue.front()?.0);
+        let mut batch = api::SettleRequest { vm_nonce: nonce.to_vec(), settlements: Vec::new() }.encode_to_vec();
+        let same = self.queue.iter().take(BATCH).take_while(|(other, _)| of(other) == nonce);
+        let count = same.map(|(_, alone)| batch.extend_from_slice(alone)).count();
         self.batches = self.batches.wrapping_add(1);
-        self.under_way = Some(Batch { id: self.batches, count: self.queue.len().min(BATCH), since: now });
+        self.under_way = Some(Batch { id: self.batches, count, since: now });
         Some(Due::Batch(self.batches, batch))
     }
 }

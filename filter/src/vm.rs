@@ -19,6 +19,7 @@ use crate::account::Account;
 use crate::admission::Admissions;
 use crate::calls::Calls;
 use crate::host;
+use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::pending::Pendings;
 use crate::purses::Purses;
@@ -55,10 +56,12 @@ pub(crate) struct Vm {
     /// Requests that have the record they waited for.
     pub(crate) ready: Ready,
     pub(crate) settlements: Settlements,
+    pub(crate) members: Members,
     pub(crate) metrics: Metrics,
     /// As last read.
     pub(crate) cooldowns: Cooldowns,
     pub(crate) draw: Draw,
+    ordinal: u64,
     numbers: u64,
 }
 
@@ -81,10 +84,14 @@ impl Vm {
             uploads: Uploads::new(ordinal, seed),
             ready: Ready::new(),
             settlements: Settlements::default(),
+            members: Members::default(),
             metrics: Metrics::default(),
             cooldowns: Cooldowns::default(),
             draw: Draw::new(seed),
-            numbers: ordinal,
+            ordinal,
+            // A try of a request that another VM planned before it died may come to this one: no number of that means
+            // another request here.
+            numbers: seed,
         }
     }
 
@@ -92,7 +99,7 @@ impl Vm {
     pub(crate) fn configure(&mut self, snapshot: Rc<Snapshot>, root: u32) {
         if let Some(seed) = snapshot.seed {
             // Reproducible for a test, and still another sequence for each worker.
-            self.draw = Draw::new(Draw::new(seed ^ self.numbers).bits());
+            self.draw = Draw::new(Draw::new(seed ^ self.ordinal).bits());
         }
         self.snapshot = Some(snapshot);
         self.elected = root;
@@ -111,6 +118,7 @@ impl Vm {
     pub(crate) fn leave(&mut self, root: u32) {
         if self.elected == root {
             self.elected = 0;
+            members::leave(self);
         }
     }
 

@@ -122,6 +122,15 @@ pub fn quiet(world: &World, whole: (u64, u64)) -> Result<(), String> {
             if holder[0] == 0 && !dead(&holder) && portion.committed() != portion.spent {
                 return Err(format!("account {account} window {window}: {portion:?} of an idle worker"));
             }
+            // What others know of a dead worker is all that is kept of its lease.
+            let known = (holder[0] == 0).then(|| workers[worker_index(&holder)].known.get(&account)).flatten();
+            let known =
+                known.filter(|it| dead(&holder) && !workers[worker_index(&holder)].leaving && it.window == window);
+            if known.is_some_and(|it| window > 0 && portion.committed() > it.most.max(portion.spent)) {
+                return Err(format!(
+                    "account {account} window {window}: {portion:?} of a dead worker that used {known:?}"
+                ));
+            }
             let slots = spec.length == 0 && holder[0] == 0;
             if slots && portion.committed() > 0 {
                 return Err(format!("account {account}: slots of {holder:?} never come back: {portion:?}"));

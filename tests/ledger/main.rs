@@ -9,6 +9,7 @@ mod clock;
 mod laws;
 mod naive;
 mod plan;
+mod shared;
 mod sidecar;
 mod store;
 mod trouble;
@@ -65,6 +66,7 @@ fn no_schedule_breaks_a_law() {
         Ok(sum) => {
             println!("{SEEDS} schedules: {sum:?}");
             assert!(sum.started > 10 * SEEDS && sum.refused > SEEDS && sum.crashes > SEEDS / 10, "too tame: {sum:?}");
+            assert!(sum.fenced > SEEDS / 20 && sum.came_back > SEEDS / 20, "too few die: {sum:?}");
         }
         Err((seed, broken)) => panic!("seed {seed}: {broken}; ATTACHE_SEED={seed} replays it"),
     }

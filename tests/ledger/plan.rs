@@ -64,9 +64,19 @@ pub enum Mutant {
     Hope,
     /// What a worker gives back stays committed.
     LostReturn,
+    /// Takes back all that a dead worker held, whatever its ceilings.
+    HastyReturn,
+    /// Does not take back what a dead worker held.
+    LostReport,
+    /// A worker that was fenced goes on.
+    Zombie,
+    /// A worker that learns that it was fenced from a ceiling alone, which slots do not have.
+    BlindSlots,
+    /// A worker that raises its ceilings with the next beat.
+    LateCeiling,
 }
 
-pub const MUTANTS: [Mutant; 9] = [
+pub const MUTANTS: [Mutant; 14] = [
     Mutant::BlindGrant,
     Mutant::DoubledSettlement,
     Mutant::EarlyAnswer,
@@ -76,6 +86,11 @@ pub const MUTANTS: [Mutant; 9] = [
     Mutant::HastySlots,
     Mutant::Hope,
     Mutant::LostReturn,
+    Mutant::HastyReturn,
+    Mutant::LostReport,
+    Mutant::Zombie,
+    Mutant::BlindSlots,
+    Mutant::LateCeiling,
 ];
 
 /// One limit.
@@ -105,6 +120,8 @@ pub struct Faults {
     /// When it is started again, so is its machine: nobody knows for how long it was away.
     pub reboot: u64,
     pub worker_clock: u64,
+    /// A worker stands still, so long that the others may take it for dead.
+    pub freeze: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -153,6 +170,7 @@ impl Plan {
             sidecar_clock: rate(150),
             worker_clock: rate(100),
             reboot: rate(500),
+            freeze: rate(150),
         };
         let sharded = chance.often(400);
         Self {
@@ -215,6 +233,8 @@ pub struct Now<'a> {
     /// True time, and when each worker was last heard of.
     pub at: u64,
     pub heard: &'a [Cell<u64>],
+    /// Workers that were reported dead.
+    pub ended: &'a [Cell<bool>],
     pub start: u64,
 }
 
@@ -242,6 +262,9 @@ impl Terms for Now<'_> {
     fn is_silent(&self, holder: &Holder) -> bool {
         if holder[0] > 0 {
             return false;
+        }
+        if self.ended.get(worker_index(holder)).is_some_and(Cell::get) {
+            return true;
         }
         let patience = if self.plan.is(Mutant::HastySlots) { 5 * SECOND } else { SILENCE };
         let last = self.heard.get(worker_index(holder)).map_or(0, Cell::get).max(self.start);

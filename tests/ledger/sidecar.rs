@@ -7,12 +7,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::govern::{Charge, Draw, Lease};
+use engine::govern::{Charge, Draw, Ended, Lease};
 use sidecar::serve::ledger::LedgerError;
-use sidecar::serve::ledger::book::{self, Balance, Holder, Portion, Rows};
+use sidecar::serve::ledger::book::{self, Balance, Ceiling, Holder, Portion, Rows};
 
 use super::chance::Chance;
-use super::plan::{Mutant, Now, shard, worker_name};
+use super::plan::{Mutant, Now, shard, worker_index, worker_name};
 use super::store::Store;
 
 #[derive(Debug, Clone)]
@@ -21,10 +21,13 @@ pub enum Call {
     Admit { sent: u64, at: u64, draws: Vec<Draw> },
     /// Finished requests by counter, and what they take.
     Settle(Vec<(u64, Vec<Charge>)>),
+    /// Workers that have died.
+    End(Vec<Ended>),
 }
 
 #[derive(Debug, Clone)]
 pub enum Answer {
+    Ended(Vec<Ended>),
     Leases { sent: u64, leases: Vec<Lease> },
     Settled(Vec<u64>),
 }
@@ -73,6 +76,10 @@ impl Session<'_> {
                 }
                 entries.iter().try_for_each(|(counter, charges)| self.settle(worker, *counter, charges))?;
                 answer
+            }
+            Call::End(ended) => {
+                ended.iter().try_for_each(|it| self.end(it))?;
+                Answer::Ended(ended.clone())
             }
         };
         self.store.commit(self.now.plan)?;
@@ -123,6 +130,20 @@ impl Session<'_> {
             let now = self.now;
             book::settle(self, now, &worker_name(worker), charges, time, &mut Vec::new())?;
         }
+        Ok(())
+    }
+
+    fn end(&mut self, it: &Ended) -> Result<(), LedgerError> {
+        let now = self.now;
+        for ceiling in &it.ceilings {
+            let most = if now.plan.is(Mutant::HastyReturn) { 0 } else { ceiling.most };
+            let time = self.enter(ceiling.account)?;
+            if !now.plan.is(Mutant::LostReport) {
+                let ceiling = Ceiling { most, ..*ceiling };
+                book::end(self, now, &it.nonce, &[ceiling], time, &mut Vec::new())?;
+            }
+        }
+        now.ended[worker_index(&it.nonce)].set(true);
         Ok(())
     }
 

@@ -73,12 +73,23 @@ impl World {
         }
         self.exempt();
         self.session(|session| session.serve(worker, &call));
+        if let Call::End(_) = call {
+            self.summary.came_back += 1;
+        }
+        self.exempt();
         Ok(())
     }
 
     /// The sidecar does something; what it answers is on its way, unless it is killed before.
     pub fn session(&mut self, work: impl FnOnce(&mut Session<'_>) -> Result<(), sidecar::serve::ledger::LedgerError>) {
-        let now = Now { plan: &self.plan, clocks: &self.clocks, at: self.at, heard: &self.heard, start: self.since };
+        let now = Now {
+            plan: &self.plan,
+            clocks: &self.clocks,
+            at: self.at,
+            heard: &self.heard,
+            ended: &self.ended,
+            start: self.since,
+        };
         let time = self.ledger.read(&self.plan, self.at, self.skew);
         let time = match time {
             Ok(time) => time,
@@ -153,7 +164,14 @@ impl World {
             self.workers[worker].cut_until = until;
             self.note(|_| format!("worker {worker} is cut off"));
         }
-        if self.chance.often(faults.leave) && !self.workers[worker].leaving {
+        if self.chance.often(faults.freeze) {
+            // Often just long enough to be fenced while it believes in its slots.
+            let longest = if self.chance.often(500) { 32 } else { 60 };
+            let shortest = if longest == 32 { 22 } else { 1 };
+            self.workers[worker].stalled_until = self.at + self.chance.between(shortest * SECOND, longest * SECOND);
+            self.note(|_| format!("worker {worker} stands still"));
+        }
+        if self.chance.often(faults.leave) && !self.workers[worker].leaving && !self.workers[worker].fenced {
             self.note(|_| format!("worker {worker} leaves"));
             self.workers[worker].leaving = true;
             self.hire();
@@ -170,7 +188,7 @@ impl World {
         self.summary.killed += 1;
         self.workers[worker].alive = false;
         let running = std::mem::take(&mut self.workers[worker].running);
-        if !self.workers[worker].leaving {
+        if !self.workers[worker].leaving && !self.workers[worker].fenced {
             self.hire();
         }
         running.iter().try_for_each(|it| self.truth.finished(&self.plan, worker, &it.request.needs, &it.held))
@@ -178,7 +196,7 @@ impl World {
 
     /// With a good network, a request for which everything is free starts soon.
     pub fn probe(&mut self, customer: u64) -> Law {
-        let Some(worker) = self.workers.iter().rposition(|worker| worker.alive && !worker.leaving) else {
+        let Some(worker) = self.workers.iter().rposition(|worker| worker.is_open()) else {
             return Ok(());
         };
         if self.plan.is(Mutant::BlindGrant) {

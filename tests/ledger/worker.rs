@@ -2,9 +2,12 @@
 //!
 //! Does not: see more of the world than a worker does: its own clock, and what answers say.
 
-use engine::govern::{Charge, Draw, Held, Standing, Wallet};
+use std::collections::BTreeMap;
 
-use super::plan::{Mutant, Plan, SECOND};
+use engine::govern::{Ceiling, Charge, Draw, Fenced, Held, Member, Standing, Wallet};
+
+use super::plan::{Mutant, Plan, SECOND, kind};
+use super::shared::Data;
 use super::sidecar::{Answer, Call};
 
 /// How long a request waits for its leases.
@@ -61,6 +64,15 @@ pub struct Worker {
     pub skew: i64,
     /// Nothing comes through until then.
     pub cut_until: u64,
+    /// It does nothing until then.
+    pub stalled_until: u64,
+    /// Others took it for dead, and it knows: what runs is settled, and nothing else is done.
+    pub fenced: bool,
+    /// The sidecar knows.
+    pub excused: bool,
+    member: Option<Member>,
+    /// What others know, by account.
+    pub known: BTreeMap<u64, Ceiling>,
     wallet: Wallet,
     pub waiting: Vec<Request>,
     pub running: Vec<Running>,
@@ -70,8 +82,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new() -> Self {
+    pub fn new(member: Option<Member>) -> Self {
         Self {
+            stalled_until: 0,
+            fenced: false,
+            excused: false,
+            member,
+            known: BTreeMap::new(),
             alive: true,
             leaving: false,
             skew: 0,
@@ -90,7 +107,7 @@ impl Worker {
     }
 
     /// Starts what can start; the call asks for the rest, and for what will soon be needed.
-    pub fn admit(&mut self, at: u64) -> (Vec<Fate>, Option<Call>) {
+    pub fn admit(&mut self, at: u64, shared: &mut Data, plan: &Plan) -> (Vec<Fate>, Option<Call>) {
         let now = self.clock(at);
         let (mut fates, mut draws) = (Vec::new(), Vec::new());
         for mut request in std::mem::take(&mut self.waiting) {
@@ -99,6 +116,11 @@ impl Worker {
             if standings.iter().any(|standing| matches!(standing, Standing::Refused(_))) {
                 fates.push(Fate::Refused(request));
             } else if standings.iter().all(|standing| *standing == Standing::Fits) {
+                if self.secure(&request.needs, shared, plan).is_err() && !plan.is(Mutant::Zombie) {
+                    self.fenced = true;
+                    self.waiting.clear();
+                    return (fates, None);
+                }
                 fates.push(Fate::Started(request.id));
                 let held =
                     request.needs.iter().map(|need| self.wallet.reserve(need.account, need.reserve, now)).collect();
@@ -106,6 +128,10 @@ impl Worker {
                 self.running.push(Running { request, held, exempt: false });
             } else if at.saturating_sub(request.since) > PATIENCE {
                 fates.push(Fate::GaveUp(request));
+            } else if self.member.as_ref().is_some_and(|it| it.check(shared).is_err()) && !plan.is(Mutant::Zombie) {
+                self.fenced = true;
+                self.waiting.clear();
+                return (fates, None);
             } else {
                 let before = draws.len();
                 let may_ask = request.asks < QUICK || at.saturating_sub(request.asked_at) >= PAUSE;
@@ -122,6 +148,55 @@ impl Worker {
             }
         }
         (fates, (!draws.is_empty()).then_some(Call::Admit { sent: now, at, draws }))
+    }
+
+    /// As the filter does before it reserves.
+    fn secure(&mut self, needs: &[Need], shared: &mut Data, plan: &Plan) -> Result<(), Fenced> {
+        let Some(member) = &self.member else { return Ok(()) };
+        if needs.iter().any(|need| kind(need.account).is_slots()) && !plan.is(Mutant::BlindSlots) {
+            member.check(shared)?;
+        }
+        let raises: Vec<_> = needs
+            .iter()
+            .filter_map(|need| self.wallet.raise(need.account, need.reserve))
+            .map(|it| (it, true))
+            .collect();
+        if plan.is(Mutant::LateCeiling) {
+            self.wallet.raised(&raises.iter().map(|(it, _)| *it).collect::<Vec<_>>(), &[]);
+            return Ok(());
+        }
+        if !raises.is_empty() {
+            let without = member.write(shared, &raises)?;
+            self.wallet.raised(&raises.iter().map(|(it, _)| *it).collect::<Vec<_>>(), &without);
+            self.publish(&raises, &without);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, news: &[(Ceiling, bool)], without: &[u64]) {
+        self.known.extend(news.iter().filter(|(_, keep)| *keep).map(|(it, _)| (it.account, *it)));
+        let gone = news.iter().filter(|(_, keep)| !keep).map(|(it, _)| it.account);
+        gone.chain(without.iter().copied()).for_each(|account| _ = self.known.remove(&account));
+    }
+
+    /// Says that it is alive, lowers its ceilings and looks after the others; who is to be reported.
+    pub fn beat(&mut self, shared: &mut Data, plan: &Plan) -> Option<Call> {
+        let member = self.member.as_mut().filter(|_| !self.fenced)?;
+        let lower = self.wallet.lower();
+        match member.beat(shared).and_then(|()| member.write(shared, &lower)) {
+            Ok(without) => {
+                self.wallet.raised(&[], &without);
+                self.publish(&lower, &without);
+            }
+            Err(Fenced) if plan.is(Mutant::Zombie) || plan.is(Mutant::BlindSlots) => {}
+            Err(Fenced) => {
+                self.fenced = true;
+                self.waiting.clear();
+                return None;
+            }
+        }
+        let ended = self.member.as_mut()?.watch(shared);
+        (!ended.is_empty()).then_some(Call::End(ended))
     }
 
     /// The request is over; what it reserved and used.
@@ -145,6 +220,9 @@ impl Worker {
 
     /// What is told from time to time; an Admit even if there is nothing to tell, to be heard of.
     pub fn tick(&mut self, at: u64) -> Vec<Call> {
+        if self.fenced {
+            return self.settle(at).into_iter().collect();
+        }
         let now = self.clock(at);
         let mut draws = self.wallet.tidy(now);
         if self.leaving {
@@ -164,9 +242,15 @@ impl Worker {
         Some(Call::Settle(self.queue.clone()))
     }
 
-    pub fn hear(&mut self, answer: &Answer, at: u64) {
+    pub fn hear(&mut self, answer: &Answer, at: u64, shared: &mut Data) {
         let now = self.clock(at);
         match answer {
+            Answer::Ended(ended) => {
+                if let Some(member) = &mut self.member {
+                    ended.iter().for_each(|it| member.forget(shared, it.seat, &it.nonce));
+                }
+            }
+            Answer::Leases { .. } if self.fenced => {}
             Answer::Leases { sent, leases } => leases.iter().for_each(|it| self.wallet.answered(it, *sent, now)),
             Answer::Settled(counters) => {
                 self.queue.retain(|(counter, _)| !counters.contains(counter));
@@ -180,9 +264,14 @@ impl Worker {
         draws.iter().for_each(|draw| self.wallet.lost(draw.account));
     }
 
+    /// It takes requests.
+    pub fn is_open(&self) -> bool {
+        self.alive && !self.leaving && !self.fenced
+    }
+
     /// Nothing keeps it any more.
     pub fn is_done(&self) -> bool {
-        self.leaving && self.running.is_empty() && self.queue.is_empty()
+        (self.leaving || self.fenced) && self.running.is_empty() && self.queue.is_empty()
     }
 
     pub fn unsettled(&self) -> usize {

@@ -6,12 +6,13 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use engine::govern::Draw;
+use engine::govern::{Draw, Member};
 
 use super::chance::Chance;
 use super::clock::LedgerClock;
 use super::laws::{self, Truth};
-use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, SILENCE, kind};
+use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, SILENCE, kind, worker_name};
+use super::shared::Data;
 use super::sidecar::{Answer, Flight, Latest};
 use super::store::Store;
 use super::worker::{Fate, Need, Request, Worker};
@@ -42,6 +43,10 @@ pub struct Summary {
     pub gave_up: u64,
     pub crashes: u64,
     pub killed: u64,
+    /// Workers that were taken for dead and lived.
+    pub fenced: u64,
+    /// Reports of dead workers that arrived.
+    pub came_back: u64,
     /// Most by which a limit was overrun, and schedules in which one was.
     pub strict: u64,
     pub overrun_strict: u64,
@@ -59,6 +64,9 @@ pub struct World {
     pub summary: Summary,
     pub clocks: [Cell<u64>; 4],
     pub heard: Vec<Cell<u64>>,
+    pub ended: Vec<Cell<bool>>,
+    /// What the workers share.
+    pub shared: Data,
     /// The sidecar's wall clock is ahead by so much, or behind.
     pub skew: i64,
     pub ledger: LedgerClock,
@@ -95,6 +103,8 @@ impl World {
             summary: Summary::default(),
             clocks: Default::default(),
             heard: Vec::new(),
+            ended: Vec::new(),
+            shared: Data::default(),
             skew: 0,
             ledger: LedgerClock::default(),
             since: EPOCH,
@@ -131,12 +141,13 @@ impl World {
 
     pub fn hire(&mut self) {
         let index = self.workers.len();
-        let mut worker = Worker::new();
+        let mut worker = Worker::new(Member::join(&mut self.shared, worker_name(index)));
         if self.plan.faults.worker_clock > 0 {
             worker.skew = self.step();
         }
         self.workers.push(worker);
         self.heard.push(Cell::new(self.at));
+        self.ended.push(Cell::new(false));
         let tick = self.chance.between(0, 2 * SECOND);
         self.later(tick, Event::Tick(index));
     }
@@ -205,17 +216,35 @@ impl World {
         self.note(|_| "rest".to_owned());
         self.quiet = true;
         self.stalled_until = 0;
-        self.workers.iter_mut().for_each(|worker| worker.cut_until = 0);
+        self.workers.iter_mut().for_each(|worker| (worker.cut_until, worker.stalled_until) = (0, 0));
         self.store.fuse = None;
         if !self.up {
             self.later(0, Event::Restart);
         }
-        if self.workers.iter().all(|worker| !worker.alive || worker.leaving) {
+        if !self.workers.iter().any(Worker::is_open) {
             self.hire();
         }
     }
 
+    /// Whose work it is.
+    fn worker_of(&self, event: Event) -> Option<usize> {
+        match event {
+            Event::Answer(index) => self.answers[index].as_ref().map(|(worker, _)| *worker),
+            Event::Lost(index) => self.losses[index].as_ref().map(|(worker, _)| *worker),
+            Event::Tick(worker) | Event::Finish(worker, _) => Some(worker),
+            Event::Arrive | Event::Call(_) | Event::Restart | Event::Trouble | Event::Tidy => None,
+        }
+    }
+
     fn handle(&mut self, event: Event) -> Law {
+        if let Some(until) = self.worker_of(event).map(|worker| self.workers[worker].stalled_until)
+            && self.at < until
+        {
+            // Its tick comes when its time has come; whatever waits meanwhile is first.
+            let after = if matches!(event, Event::Tick(_)) { self.chance.between(0, SECOND) } else { 0 };
+            self.later(until - self.at + after, event);
+            return Ok(());
+        }
         match event {
             Event::Arrive => return self.arrive(),
             Event::Call(flight) => return self.serve(flight),
@@ -257,8 +286,7 @@ impl World {
         }
         let pause = self.chance.between(MILLI, self.plan.pause);
         self.later(pause, Event::Arrive);
-        let open: Vec<usize> =
-            (0..self.workers.len()).filter(|i| self.workers[*i].alive && !self.workers[*i].leaving).collect();
+        let open: Vec<usize> = (0..self.workers.len()).filter(|i| self.workers[*i].is_open()).collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -270,7 +298,8 @@ impl World {
         let longest = if self.chance.often(100) { 90 * SECOND } else { 4 * SECOND };
         let lasts = self.chance.between(MILLI, longest);
         self.ask(worker, customer, (worst, likely, actual), lasts);
-        self.admit(worker)
+        // One that stands still looks at it with whatever it does next.
+        if self.at < self.workers[worker].stalled_until { Ok(()) } else { self.admit(worker) }
     }
 
     pub fn ask(&mut self, worker: usize, customer: u64, (worst, likely, actual): (u64, u64, u64), lasts: u64) {
@@ -291,7 +320,8 @@ impl World {
     }
 
     pub fn admit(&mut self, worker: usize) -> Law {
-        let (fates, call) = self.workers[worker].admit(self.at);
+        let (fates, call) = self.workers[worker].admit(self.at, &mut self.shared, &self.plan);
+        self.replace(worker);
         for fate in fates {
             self.note(|_| format!("worker {worker}: {fate:?}"));
             match fate {
@@ -319,10 +349,25 @@ impl World {
         Ok(())
     }
 
-    /// Whose worker was not heard of for too long may run beside those who got its slots.
+    /// One that has learned that it was taken for dead begins anew, under another name.
+    fn replace(&mut self, worker: usize) {
+        let it = &mut self.workers[worker];
+        if it.fenced && it.alive && !std::mem::replace(&mut it.leaving, true) {
+            self.note(|_| format!("worker {worker} was fenced"));
+            self.summary.fenced += 1;
+            self.hire();
+        }
+    }
+
+    /// Whose worker was not heard of for too long, or was taken for dead, may run beside those who got its slots.
     pub fn exempt(&mut self) {
         for (worker, heard) in self.workers.iter_mut().zip(&self.heard) {
             if self.at - heard.get() > SILENCE {
+                worker.running.iter_mut().for_each(|running| running.exempt = true);
+            }
+        }
+        for (worker, _) in self.workers.iter_mut().zip(&self.ended).filter(|(_, ended)| ended.get()) {
+            if !std::mem::replace(&mut worker.excused, true) {
                 worker.running.iter_mut().for_each(|running| running.exempt = true);
             }
         }
@@ -344,6 +389,9 @@ impl World {
             return Ok(());
         }
         self.later(if self.quiet { 4 * SECOND } else { 2 * SECOND }, Event::Tick(worker));
+        let report = self.workers[worker].beat(&mut self.shared, &self.plan);
+        self.replace(worker);
+        report.into_iter().for_each(|call| self.send(worker, call));
         let calls = self.workers[worker].tick(self.at);
         calls.into_iter().for_each(|call| self.send(worker, call));
         if self.workers[worker].is_done() {
@@ -366,7 +414,7 @@ impl World {
         {
             return Err(format!("settlement {lost} of worker {worker} was acknowledged and is not there"));
         }
-        self.workers[worker].hear(answer, self.at);
+        self.workers[worker].hear(answer, self.at, &mut self.shared);
         self.admit(worker)
     }
 }
@@ -378,6 +426,8 @@ impl Summary {
         self.gave_up += it.gave_up;
         self.crashes += it.crashes;
         self.killed += it.killed;
+        self.fenced += it.fenced;
+        self.came_back += it.came_back;
         self.strict = self.strict.max(it.strict);
         self.elastic = self.elastic.max(it.elastic);
         self.overrun_strict += it.overrun_strict;

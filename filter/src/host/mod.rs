@@ -121,6 +121,17 @@ pub(crate) fn shared(key: &str) -> Vec<u8> {
     ffi::shared(key.as_bytes()).1
 }
 
+/// A value all workers share, and its version; empty if nobody wrote it yet.
+pub(crate) fn versioned(key: &str) -> (Vec<u8>, u32) {
+    let (_, value, cas) = ffi::shared(key.as_bytes());
+    (value, cas)
+}
+
+/// Replaces a shared value that still has this version.
+pub(crate) fn swap_shared(key: &str, value: &[u8], version: u32) -> Result<()> {
+    ok(ffi::set_shared(key.as_bytes(), value, version))
+}
+
 /// Changes a shared value by compare-and-swap. Gives up after a few losses: every caller can live with that.
 pub(crate) fn update_shared(key: &str, mut change: impl FnMut(&[u8]) -> Vec<u8>) -> Result<Vec<u8>> {
     let mut last = CAS_MISMATCH;

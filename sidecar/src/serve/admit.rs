@@ -16,13 +16,15 @@ use super::accounts::Accounts;
 use super::clock::Clock;
 use super::identity::Identities;
 use super::keys::{Digest, Found, Keys};
-use super::ledger::Ask;
-use super::ledger::book::{Draw, Holder, Lease};
+use super::ledger::book::{Ceiling, Draw, Holder, Lease};
+use super::ledger::{Ask, Ended};
 use super::observe::Lessons;
 use crate::prices::Prices;
 
 /// Draws in one call. A worker that holds more tells them in several.
 pub const MOST_DRAWS: usize = 1024;
+/// Ceilings of one worker that has died; as many as a filter writes.
+const MOST_CEILINGS: usize = 4096;
 /// Models whose rates are told, in one call.
 const MOST_MODELS: usize = 256;
 /// A longer name is no model's.
@@ -102,7 +104,8 @@ impl Records {
         let mut answer =
             AdmitResponse { ttl_ms: millis(self.ttl), generation: self.generation, ..AdmitResponse::default() };
         let named = !request.key_sha256.is_empty();
-        if !(named || request.hello || request.anonymous || request.identity.is_some() || has_nonce(request)) {
+        let ended = !request.ended.is_empty();
+        if !(named || request.hello || request.anonymous || request.identity.is_some() || ended || has_nonce(request)) {
             return Err(Status::invalid_argument("neither key nor hello"));
         }
         if request.hello {
@@ -193,6 +196,22 @@ pub fn draws(request: &AdmitRequest, worker: Option<Holder>) -> Result<Option<As
         Draw { account, window, received, returned, need, want }
     });
     Ok(Some(Ask { holder, draws: draws.collect() }))
+}
+
+/// Workers that have died, and the most that each has used.
+///
+/// # Errors
+/// One has no nonce, or too many ceilings.
+pub fn ended(request: &AdmitRequest) -> Result<Vec<Ended>, Status> {
+    let one = |it: &v1::Ended| {
+        let holder = worker(&it.vm_nonce)?.ok_or_else(|| Status::invalid_argument("ended: no nonce"))?;
+        if it.ceilings.len() > MOST_CEILINGS {
+            return Err(Status::invalid_argument(format!("more than {MOST_CEILINGS} ceilings")));
+        }
+        let ceilings = it.ceilings.iter().map(|it| Ceiling { account: it.account, window: it.window, most: it.most });
+        Ok(Ended { holder, ceilings: ceilings.collect() })
+    };
+    request.ended.iter().map(one).collect()
 }
 
 /// A lease as a worker is told of it.

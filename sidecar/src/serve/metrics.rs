@@ -41,6 +41,7 @@ pub struct Metrics {
     settlements: IntCounter,
     duplicates: IntCounter,
     admits: IntCounterVec,
+    vm_deaths: IntCounter,
     reloads: IntCounterVec,
     running: IntGauge,
     duration: HistogramVec,
@@ -123,6 +124,13 @@ impl Metrics {
                 )?,
             )?,
             admits: counter("attache_admits_total", "Answers to Admit by verdict.", &["verdict"])?,
+            vm_deaths: registered(
+                &registry,
+                IntCounter::new(
+                    "attache_vm_deaths_total",
+                    "Modules of Envoy's workers that died, or stood still and were shut out.",
+                )?,
+            )?,
             reloads: counter(
                 "attache_config_reloads_total",
                 "Changes to the configuration or a secret of it by result: applied, refused, or failed to be put into place.",
@@ -184,6 +192,11 @@ impl Metrics {
     /// A commit that the store refused.
     pub fn store_failed(&self) {
         self.failures_of_store.inc();
+    }
+
+    /// The module of one worker has died.
+    pub fn vm_death(&self) {
+        self.vm_deaths.inc();
     }
 
     /// One change to the configuration.

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use super::accounts::Heard;
 use super::admit::{self, Admission};
 use super::count::Counting;
+use super::ledger::Ended;
 use super::ledger::writer::Handle;
 use super::metrics::Metrics;
 use super::settle;
@@ -57,6 +58,7 @@ impl Sidecar for Service {
         let worker = admit::worker(&request.vm_nonce)?;
         let ask = admit::draws(request, worker)?;
         worker.into_iter().for_each(|worker| self.heard.hear(worker));
+        self.end(admit::ended(request)?).await?;
         let mut answer = self.admission.answer(request)?;
         self.metrics.admit(admit::label(&answer));
         if let Some(ask) = ask {
@@ -78,6 +80,23 @@ impl Sidecar for Service {
             self.ledger.settle(entries).await.map_err(|error| Status::unavailable(error.to_string()))?;
         }
         Ok(Response::new(SettleResponse { generation: self.admission.generation() }))
+    }
+}
+
+impl Service {
+    /// What workers held that have died comes back.
+    async fn end(&self, ended: Vec<Ended>) -> Result<(), Status> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let dead: Vec<_> = ended.iter().map(|it| (it.holder, it.ceilings.len())).collect();
+        self.ledger.end(ended).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        for (holder, limits) in dead.into_iter().filter(|(holder, _)| self.heard.end(*holder)) {
+            self.metrics.vm_death();
+            let nonce: String = holder.iter().map(|byte| format!("{byte:02x}")).collect();
+            tracing::error!(nonce, limits, "the module of a worker has died: what it held of limits came back");
+        }
+        Ok(())
     }
 }
 

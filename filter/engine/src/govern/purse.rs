@@ -98,6 +98,12 @@ pub(super) struct Purse {
     /// The wallet has forgotten purses, this one perhaps: what the sidecar says was granted may be spent, and is asked
     /// for before anything else.
     pub(super) forgotten: bool,
+    /// What `spent` and `reserved` together do not exceed, as far as the other workers know; `None`: they know nothing.
+    pub(super) ceiling: Option<u64>,
+    /// How far beyond a need the next ceiling goes.
+    ahead: u64,
+    /// What is held has changed since the ceiling was last looked at.
+    pub(super) is_touched: bool,
 }
 
 impl Purse {
@@ -124,6 +130,32 @@ impl Purse {
     /// Something is held that could be given back.
     pub(super) fn holds(&self) -> bool {
         self.received > self.returned.saturating_add(self.spent)
+    }
+
+    /// So much more may be reserved only under this ceiling; `None`: the present one holds. The next goes twice as far, so a
+    /// busy account is raised a few times a beat.
+    pub(super) fn raise(&mut self, amount: u64) -> Option<u64> {
+        if self.window == 0 {
+            // Slots of concurrent requests come back whole.
+            return self.ceiling.is_none().then_some(u64::MAX);
+        }
+        let used = self.spent.saturating_add(self.reserved).saturating_add(amount);
+        if self.ceiling.is_some_and(|most| used <= most) {
+            return None;
+        }
+        self.ahead = self.ahead.max(amount).saturating_mul(2);
+        Some(used.saturating_add(self.ahead).min(self.received.max(used)))
+    }
+
+    /// The least ceiling that holds, where others know another; false: nothing is left that could go back.
+    pub(super) fn lower(&mut self) -> Option<(u64, bool)> {
+        self.is_touched = false;
+        self.ahead = 0;
+        let before = self.ceiling?;
+        let used = if self.window == 0 { before } else { self.spent.saturating_add(self.reserved) };
+        let keep = self.reserved > 0 || self.holds();
+        self.ceiling = keep.then_some(used);
+        (used != before || !keep).then_some((used, keep))
     }
 
     /// What was given back has not arrived, as far as anybody knows; or something was granted that nobody has heard of.

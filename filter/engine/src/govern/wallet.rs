@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::member::Ceiling;
 use super::purse::{Draw, Lease, Purse, Refused};
 
 /// Nanoseconds without a request after which a lease goes back.
@@ -40,6 +41,14 @@ pub struct Held {
     pub amount: u64,
 }
 
+impl Held {
+    /// What a settlement takes that has used so much of it. Nothing for a slot of concurrent requests, which is free again.
+    #[must_use]
+    pub fn charge(&self, actual: u64) -> Option<Charge> {
+        (actual > 0).then_some(Charge { account: self.account, window: self.window, amount: actual })
+    }
+}
+
 /// What a settlement takes from one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
@@ -63,6 +72,8 @@ pub struct Wallet {
     forgetful: bool,
     /// When there are more than this it is looked again for some that can go.
     most: usize,
+    /// Accounts whose ceilings may have room.
+    touched: Vec<u64>,
 }
 
 impl Wallet {
@@ -93,8 +104,48 @@ impl Wallet {
         if let Some(purse) = self.purses.get_mut(&held.account).filter(|purse| purse.window == held.window) {
             purse.reserved = purse.reserved.saturating_sub(held.amount);
             purse.spent = purse.spent.saturating_add(actual);
+            touch(&mut self.touched, held.account, purse);
         }
-        (actual > 0).then_some(Charge { account: held.account, window: held.window, amount: actual })
+        held.charge(actual)
+    }
+
+    /// The ceiling that must be known to others before so much is reserved; `None`: the present one holds.
+    pub fn raise(&mut self, account: u64, amount: u64) -> Option<Ceiling> {
+        let purse = self.purses.get_mut(&account)?;
+        let most = purse.raise(amount)?;
+        Some(Ceiling { account, window: purse.window, most })
+    }
+
+    /// Others know of these; of those without a ceiling they know nothing any more.
+    pub fn raised(&mut self, ceilings: &[Ceiling], without: &[u64]) {
+        for ceiling in ceilings {
+            if let Some(purse) = self.purses.get_mut(&ceiling.account).filter(|it| it.window == ceiling.window) {
+                purse.ceiling = Some(ceiling.most);
+                touch(&mut self.touched, ceiling.account, purse);
+            }
+        }
+        for account in without {
+            if let Some(purse) = self.purses.get_mut(account) {
+                purse.ceiling = None;
+            }
+        }
+    }
+
+    /// Others know nothing of this worker any more, or not yet.
+    pub fn unknown(&mut self) {
+        self.purses.values_mut().for_each(|purse| purse.ceiling = None);
+    }
+
+    /// Ceilings that do not fit any more, as they are from now on, and whether each is to be kept. To be written before
+    /// anything else is reserved.
+    pub fn lower(&mut self) -> Vec<(Ceiling, bool)> {
+        let mut lower = Vec::new();
+        for account in std::mem::take(&mut self.touched) {
+            let Some(purse) = self.purses.get_mut(&account) else { continue };
+            let window = purse.window;
+            lower.extend(purse.lower().map(|(most, keep)| (Ceiling { account, window, most }, keep)));
+        }
+        lower
     }
 
     /// What to ask so that `need` fits; `None` while the answer to such a question is on its way.
@@ -141,6 +192,7 @@ impl Wallet {
             purse.used_at = purse.used_at.min(now);
             if now - purse.used_at > IDLE {
                 purse.give_back();
+                touch(&mut self.touched, *account, purse);
             }
             if purse.is_untold(now) || (purse.window == 0 && purse.holds()) {
                 draws.push(purse.tell(*account));
@@ -167,6 +219,13 @@ impl Wallet {
             self.most = self.purses.len().saturating_mul(2);
             self.forgetful |= self.purses.len() < before;
         }
+    }
+}
+
+/// What this one holds has changed.
+fn touch(touched: &mut Vec<u64>, account: u64, purse: &mut Purse) {
+    if purse.ceiling.is_some() && !std::mem::replace(&mut purse.is_touched, true) {
+        touched.push(account);
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::LedgerError;
 
 mod back;
+mod end;
 #[cfg(test)]
 pub(crate) mod memory;
 mod rows;
@@ -23,12 +24,13 @@ mod shared;
 use shared::{Shared, repay, report};
 
 pub use back::{agree, end_early};
+pub use end::end;
 pub use rows::{Account, Balance, Holder, Label, Portion, Rows, Terms};
 
 /// Shares of what is left that a limit's used part is told at.
 pub const THRESHOLDS: [u8; 4] = [50, 80, 90, 100];
 
-pub use engine::govern::{Charge, Draw};
+pub use engine::govern::{Ceiling, Charge, Draw};
 
 /// What it gets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -210,7 +212,9 @@ fn grant(
     // Who has seen a later window has seen a clock that was set back since.
     let ahead = draw.window > window;
     // Asked before it gave back, and late; or it does not know yet what was taken from it. Either way it would not use it.
-    let stale = draw.window == window && draw.returned < before.returned;
+    let late = draw.window == window && draw.returned < before.returned;
+    // Who asks and counts as silent has died, and nobody hears what it is granted.
+    let stale = late || terms.is_silent(holder);
     let over = portion.overspent();
     if need > capacity.saturating_sub(balance.committed) && window == 0 {
         take_back(rows, terms, draw.account, Some(holder), &mut balance)?;

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use sidecar_api::v1::Settlement;
 use sidecar_api::{NONCE_LEN, v1};
 
-use self::book::{Balance, Draw, Event, Holder, Lease, Terms};
+use self::book::{Balance, Ceiling, Draw, Event, Holder, Lease, Terms};
 use super::calibrate::Learned;
 use super::clock::Anchor;
 
@@ -69,11 +69,22 @@ pub struct Ask {
     pub draws: Vec<Draw>,
 }
 
+/// A worker that spends nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The worker's nonce.
+    pub holder: Holder,
+    /// The most that it has used.
+    pub ceilings: Vec<Ceiling>,
+}
+
 /// What is committed together.
 #[derive(Debug, Default, Clone)]
 pub struct Group {
     /// Come first, so that who draws is told of what they used.
     pub settlements: Vec<Entry>,
+    /// Come next, so that who draws finds what came back.
+    pub ended: Vec<Ended>,
     /// In their order.
     pub asks: Vec<Ask>,
     /// What was learned of models since, to be there after a restart.
@@ -97,7 +108,7 @@ impl Group {
     /// How much work it is.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.settlements.len().saturating_add(self.asks.len())
+        self.settlements.len().saturating_add(self.asks.len()).saturating_add(self.ended.len())
     }
 
     /// Nothing is asked of the store.

@@ -153,6 +153,9 @@ impl Ledger for Sqlite {
             let charges: Vec<_> = it.charges.iter().map(charge).collect();
             book::settle(&mut windows, terms, &entry.id.holder(), &charges, now, &mut recorded.events)?;
         }
+        for it in &group.ended {
+            book::end(&mut windows, terms, &it.holder, &it.ceilings, now, &mut recorded.events)?;
+        }
         for ask in &group.asks {
             let mut leases = book::draw(&mut windows, terms, &ask.holder, &ask.draws, now, &mut recorded.events)?;
             leases.iter_mut().for_each(|lease| lease.wait_for_the_clock(behind));

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::book::{Lease, Terms};
 use super::tally::Names;
-use super::{Ask, Entry, Group, Ledger, LedgerError, Lesson, Recorded};
+use super::{Ask, Ended, Entry, Group, Ledger, LedgerError, Lesson, Recorded};
 use crate::serve::clock::Clock;
 use crate::serve::logs::Seldom;
 
@@ -44,6 +44,8 @@ type Done<T> = oneshot::Sender<Result<T, LedgerError>>;
 enum Job {
     /// Settlements of one call; without any it is a probe.
     Settle(Vec<Entry>, Done<()>),
+    /// Workers that have died.
+    End(Vec<Ended>, Done<()>),
     /// Draws of one call.
     Draw(Ask, Done<Vec<Lease>>),
     /// Another configuration has these names and terms; wants the generation after this one.
@@ -110,6 +112,14 @@ impl Handle {
         self.ask(|done| Job::Settle(entries, done)).await
     }
 
+    /// Takes back what workers held that have died; durable when it returns.
+    ///
+    /// # Errors
+    /// Nothing came back, as far as anybody knows.
+    pub async fn end(&self, ended: Vec<Ended>) -> Result<(), LedgerError> {
+        self.ask(|done| Job::End(ended, done)).await
+    }
+
     /// Grants leases; durable when it returns. A grant whose caller stopped waiting is handed out to it again.
     ///
     /// # Errors
@@ -166,6 +176,10 @@ fn run(
             match job {
                 Job::Settle(entries, done) => {
                     group.settlements.extend(entries);
+                    waiting.settled.push(done);
+                }
+                Job::End(ended, done) => {
+                    group.ended.extend(ended);
                     waiting.settled.push(done);
                 }
                 Job::Draw(ask, done) => {

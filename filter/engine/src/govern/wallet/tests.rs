@@ -222,3 +222,58 @@ fn a_clock_that_was_set_back_is_followed_and_what_was_granted_before_counts_as_s
     assert_eq!(wallet.settle(ahead, 4), Some(Charge { account: 7, window: 6000, amount: 4 }), "as it was reserved");
     assert_eq!(wallet.standing(7, 2, 3 * S), Standing::Fits);
 }
+
+#[test]
+fn nothing_is_reserved_beyond_a_ceiling_that_others_know() {
+    let mut wallet = wallet(1000);
+    let (mut raised, mut ceiling) = (0, 0);
+    let mut held = Vec::new();
+    for used in 1..=200 {
+        if let Some(news) = wallet.raise(7, 1) {
+            assert_eq!((news.account, news.window), (7, 60));
+            assert!(news.most >= used && ceiling < used, "raised to {} for {used}", news.most);
+            wallet.raised(&[news], &[]);
+            (raised, ceiling) = (raised + 1, news.most);
+        }
+        assert!(used <= ceiling);
+        held.push(wallet.reserve(7, 1, S));
+    }
+    assert!(raised < 9, "{raised} raises for 200 requests");
+    // Half of them are over: 60 were used and 100 may still be.
+    held.drain(..100).enumerate().for_each(|(at, held)| _ = wallet.settle(held, u64::from(at < 60)));
+    let kept = Ceiling { account: 7, window: 60, most: 160 };
+    assert_eq!(wallet.lower(), [(kept, true)]);
+    assert_eq!(wallet.lower(), [], "nothing has happened since");
+    assert!(wallet.raise(7, 1).is_some(), "the lowered ceiling has no room");
+}
+
+#[test]
+fn a_ceiling_goes_with_what_it_is_of() {
+    let mut wallet = wallet(10);
+    let raise = wallet.raise(7, 4).unwrap();
+    assert_eq!(raise.most, 10, "there is no use in a ceiling beyond the lease");
+    wallet.raised(&[raise], &[]);
+    let held = wallet.reserve(7, 4, S);
+    wallet.settle(held, 4);
+    wallet.tidy(12 * S);
+    let [(ceiling, false)] = wallet.lower()[..] else { panic!("all else was given back") };
+    assert_eq!(ceiling.account, 7);
+    assert!(wallet.raise(7, 0).is_some(), "others know nothing of it any more");
+    wallet.raised(&[ceiling], &[7]);
+    assert!(wallet.raise(7, 0).is_some(), "nor where its place was needed");
+    wallet.answered(&Lease { window: 120, ..lease(5) }, 61 * S, 61 * S);
+    assert_eq!(wallet.raise(7, 1).unwrap().window, 120, "another window has a ceiling of its own");
+}
+
+#[test]
+fn slots_are_known_to_be_held_and_no_more() {
+    let mut wallet = Wallet::default();
+    wallet.draw(5, 1, S);
+    wallet.answered(&Lease { account: 5, granted: 4, most: 4, ..Lease::default() }, S, S);
+    let raise = wallet.raise(5, 1).unwrap();
+    wallet.raised(&[raise], &[]);
+    assert_eq!(wallet.raise(5, 1), None);
+    let held = wallet.reserve(5, 1, S);
+    wallet.settle(held, 0);
+    assert_eq!(wallet.lower(), []);
+}

@@ -211,3 +211,45 @@ fn a_store_that_has_forgotten_believes_what_holders_tell() {
     assert_eq!(store.rows.balance(ALONE, 60).unwrap().committed, 80);
     assert!(store.more(&B, ALONE, 21, 0).refused);
 }
+
+impl Store {
+    fn end(&mut self, holder: &Holder, account: u64, most: u64) {
+        let window = if account >= SLOTS { 0 } else { 60 };
+        let ceiling = Ceiling { account, window, most };
+        self.silent.insert(*holder);
+        end(&mut self.rows, &Config(BTreeSet::new()), holder, &[ceiling], NOW, &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn what_a_dead_holder_never_used_comes_back_and_what_it_may_have_used_does_not() {
+    let mut store = Store::default();
+    store.more(&A, ALONE, 100, 100);
+    store.spend(&A, ALONE, 20);
+    for _ in 0..2 {
+        store.end(&A, ALONE, 45);
+        assert_eq!(store.rows.balance(ALONE, 60).unwrap().committed, 45, "20 settled, 25 may have been used");
+    }
+    assert_eq!(store.more(&B, ALONE, 55, 55).portion.granted, 55);
+    assert!(store.more(&B, ALONE, 1, 1).refused);
+    // It only stood still: what it had under way is settled within its ceiling, and it gets nothing more.
+    store.spend(&A, ALONE, 25);
+    assert_eq!(store.rows.balance(ALONE, 60).unwrap().committed, 100);
+    let late = store.ask(&A, Draw { account: ALONE, window: 60, received: 100, need: 1, want: 9, returned: 0 }, NOW);
+    assert_eq!(late.portion.granted, 100, "{late:?}");
+}
+
+#[test]
+fn what_a_dead_holder_had_of_a_shared_limit_is_there_for_other_shards() {
+    let mut store = Store::default();
+    store.more(&A, OF_ACME, 100, 100);
+    assert!(store.more(&B, OF_OTHER, 1, 1).refused);
+    store.end(&A, OF_ACME, 30);
+    assert_eq!(store.more(&B, OF_OTHER, 70, 70).portion.granted, 70);
+    assert!(store.more(&B, OF_OTHER, 1, 1).refused);
+    store.silent.remove(&A);
+    store.more(&A, SLOTS_OF_ACME, 5, 5);
+    assert!(store.more(&B, SLOTS_OF_OTHER, 1, 1).refused);
+    store.end(&A, SLOTS_OF_ACME, u64::MAX);
+    assert_eq!(store.more(&B, SLOTS_OF_OTHER, 5, 5).portion.granted, 5, "slots come back whole");
+}
