@@ -19,7 +19,7 @@ use crate::members::Reported;
 use crate::patience::{Health, UNAVAILABLE, nanos};
 use crate::purses::Asked;
 use crate::settlement::Fate;
-use crate::{admission, members, pending, purses, vm, wake};
+use crate::{account, admission, members, pending, purses, vm, wake};
 
 /// Cluster of the sidecar in every rendered configuration.
 const CLUSTER: &str = "sidecar";
@@ -229,7 +229,10 @@ fn ended(sent: Sent, status: u32, bytes: Option<&[u8]>, now: u64) {
         Call::Hello => {
             let answer = admitted();
             admission::heard(answer.as_ref().map(|a| a.generation));
-            vm::with(|vm| vm.settlements.greeted(answer.map(|a| a.vm_nonce)));
+            vm::with(|vm| {
+                vm.settlements.greeted(answer.map(|a| a.vm_nonce));
+                account::shared(|| members::join(vm));
+            });
             purses::greeted(now);
         }
         Call::Report(these) => {

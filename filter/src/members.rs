@@ -58,17 +58,25 @@ pub(crate) fn tick(now: u64) {
     }
 }
 
-fn beat(vm: &mut Vm) -> Result<(), Fenced> {
+/// Takes a place among the others, as soon as this VM has a nonce: what it draws from then on is known.
+pub(crate) fn join(vm: &mut Vm) {
     let Vm { members, purses, settlements, .. } = vm;
-    if members.own.is_none() && !members.alone {
-        let Ok(nonce) = settlements.nonce().try_into() else { return Ok(()) };
-        purses.wallet.unknown();
-        members.own = Member::join(&mut Host, nonce);
-        members.alone = members.own.is_none();
-        if members.alone {
-            log::warn!("too many VMs in one Envoy: should this one die, its leases end with their windows");
-        }
+    let Ok(nonce) = settlements.nonce().try_into() else { return };
+    if members.own.is_some() || members.alone {
+        return;
     }
+    purses.wallet.unknown();
+    members.own = Member::join(&mut Host, nonce);
+    members.alone = members.own.is_none();
+    if members.alone {
+        log::warn!("too many VMs in one Envoy: should this one die, its leases end with their windows");
+    }
+}
+
+fn beat(vm: &mut Vm) -> Result<(), Fenced> {
+    // One that had left, and is used again.
+    join(vm);
+    let Vm { members, purses, .. } = vm;
     let Some(own) = &mut members.own else { return Ok(()) };
     own.beat(&mut Host)?;
     let lower = purses.wallet.lower();
