@@ -321,6 +321,16 @@ fn folders(under: &str) -> Vec<String> {
     entries.filter(|e| e.path().is_dir()).map(|e| e.file_name().into_string().unwrap()).collect()
 }
 
+#[test]
+fn the_shipped_module_cannot_be_killed_by_a_header() {
+    let holds = |wasm: std::path::PathBuf| {
+        let (wasm, mark) = (std::fs::read(wasm).unwrap(), b"x-attache-trap");
+        wasm.windows(mark.len()).any(|window| window == mark)
+    };
+    assert!(!holds(tests::stack::wasm().unwrap()));
+    assert!(holds(tests::stack::wasm_with_trap().unwrap()), "nobody would see it");
+}
+
 fn rust_files() -> Vec<PathBuf> {
     files(&root(), "rs")
 }

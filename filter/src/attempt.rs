@@ -29,6 +29,12 @@ pub(crate) struct Attempt {
     watched: bool,
 }
 
+/// The number in `DIALECT NUMBER`, as the plan has written it.
+fn number(exchange: &[u8]) -> Option<u64> {
+    let (_, number) = std::str::from_utf8(exchange).ok()?.rsplit_once(' ')?;
+    number.parse().ok()
+}
+
 impl Attempt {
     pub(crate) fn new(context: u32, cluster: String) -> Self {
         Self { context, cluster, running: None, account: None, answer: None, size: 0, watched: false }
@@ -36,8 +42,8 @@ impl Attempt {
 
     /// Finds the request this try belongs to and writes the hop after it.
     fn begin(&mut self) -> Option<()> {
-        let number = host::property("exchange").ok()?;
-        let Running { exchange, account } = vm::running(vm::word(&number))?;
+        let number = number(&host::property("exchange").ok()?)?;
+        let Running { exchange, account } = vm::running(number)?;
         let hop = account.charge(|| {
             let mut ex = exchange.try_borrow_mut().ok()?;
             let now = host::now();

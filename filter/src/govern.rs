@@ -14,8 +14,9 @@ use engine::route::{Hop, Plan};
 use wire::ir::Operation;
 use wire::scan::Scan;
 
+use crate::missing::{Missing, Model, Tally};
 use crate::patience::WAITING;
-use crate::purses::{Missing, Model, Tally, is_askable};
+use crate::purses::is_askable;
 use crate::settlement::Nonce;
 use crate::vm::{self, Vm};
 use crate::{account, members};

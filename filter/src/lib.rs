@@ -12,6 +12,7 @@ mod identity;
 mod lines;
 mod members;
 mod metrics;
+mod missing;
 mod patience;
 mod pending;
 mod plan;

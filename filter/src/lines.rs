@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use engine::config::snapshot::Sidecar;
 
+use crate::missing::Missing;
 use crate::patience::{self, pause};
-use crate::purses::Missing;
 use crate::request::Request;
 
 /// Answers in a row that help the first of a line in nothing, before it pauses: the first ones may be answers to what

@@ -10,19 +10,18 @@
 //! Decision: rates that have ended are used until fresh ones are here, and those are asked for in the background: a price
 //! is news to nobody within a minute. Rates of an older generation are not, since the configuration has changed.
 
-use std::cell::Cell;
-use std::cmp::Ordering;
 use std::rc::Rc;
 
 use engine::config::schema::AuthMode;
 use engine::config::snapshot::Snapshot;
 use engine::govern::{Draw, Held, Lease, Rated, Standing, Wallet};
 use foldhash::fast::FixedState;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 use sidecar_api::v1;
 
 use crate::lines::Lines;
 use crate::metrics::Counter;
+use crate::missing::{Missing, Model, Named, Tally};
 use crate::patience::nanos;
 use crate::settlement::{Nonce, Settlements};
 use crate::vm::Vm;
@@ -38,64 +37,6 @@ const AT_ONCE: usize = 256;
 /// Nanoseconds after which a question for rates may be asked again that nobody has answered, and for which an account
 /// that nobody knew is taken to be gone.
 const LOST: u64 = 3_000_000_000;
-
-/// A provider and its name of a model.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Model(pub(crate) String, pub(crate) String);
-
-/// The same, to look up with.
-#[derive(Hash)]
-struct Named<'a>(&'a str, &'a str);
-
-impl Equivalent<Model> for Named<'_> {
-    fn equivalent(&self, model: &Model) -> bool {
-        self.0 == model.0 && self.1 == model.1
-    }
-}
-
-/// What a request misses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Missing {
-    /// The sidecar has not said hello yet, so nothing can be drawn.
-    Nonce,
-    /// A lease, or more of it.
-    Account(u64),
-    /// Rates.
-    Rates(Model),
-    /// The tokens of its prompt.
-    Count(Tally),
-}
-
-/// The tokens of a prompt, once they are counted; 0: nobody can. Whoever waits for them and the question share it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally(Rc<Cell<Option<u64>>>);
-
-impl PartialEq for Tally {
-    fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Tally {}
-
-impl PartialOrd for Tally {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// By address, so that it can be looked up.
-impl Ord for Tally {
-    fn cmp(&self, other: &Self) -> Ordering {
-        Rc::as_ptr(&self.0).cmp(&Rc::as_ptr(&other.0))
-    }
-}
-
-impl Tally {
-    pub(crate) fn get(&self) -> Option<u64> {
-        self.0.get()
-    }
-}
 
 /// What one call has asked for.
 #[derive(Debug, Default)]
@@ -356,7 +297,7 @@ pub(crate) fn answered(asked: &Asked, mut answer: v1::AdmitResponse, sent: u64, 
         let about = asked.about(settlements);
         for missing in &about {
             if let Missing::Count(tally) = missing {
-                tally.0.set(Some(tokens));
+                tally.set(tokens);
                 heard.push(missing.clone());
             }
         }

@@ -73,6 +73,7 @@ const BROKEN: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     ("stream-idle-timeout", &[(r#""stream_idle_timeout":"1260s","#, "")]),
+    ("local-reply", &[("wasm_fail_stream", "other")]),
     ("route", &[(r#""key":"wasm.next""#, r#""key":"wasm.other""#)]),
     ("retry-on", &[("429,", "")]),
     ("retry-on", &[("5xx,reset,connect-failure", "5xx,reset")]),

@@ -51,7 +51,7 @@ async fn a_cluster_without_hosts_is_not_retried() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_limit_also_ends_an_answer_that_has_not_begun() {
-    let limits = "per_try_timeout: 300s\n          per_try_idle_timeout: 1s";
+    let limits = "per_try_timeout: 300s\n      per_try_idle_timeout: 1s";
     let world = world(&[("rds.yaml", "per_try_timeout: 300s", limits)]).await;
     world.mock.host(ANTHROPIC).fault(Fault::Late { ms: 4000 }.always());
     let answer = world.send(&Dialect::OpenAi.chat("anthropic/m", "hi", false)).await;

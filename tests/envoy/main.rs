@@ -44,4 +44,5 @@ mod strict;
 mod tokenizer;
 mod tools;
 mod upgrade;
+mod vm_death;
 mod world;

@@ -12,6 +12,7 @@ mod plan;
 mod shared;
 mod sidecar;
 mod store;
+mod summary;
 mod trouble;
 mod worker;
 mod world;
@@ -20,7 +21,8 @@ use std::ops::Range;
 use std::thread;
 
 use plan::{MUTANTS, Mutant};
-use world::{Summary, World};
+use summary::Summary;
+use world::World;
 
 /// Schedules of a run.
 const SEEDS: u64 = 100_000;

@@ -1,6 +1,6 @@
 //! What goes wrong: the network, processes and clocks.
 
-use super::plan::{Mutant, Now, SECOND};
+use super::plan::{Mutant, Now, SECOND, SILENCE};
 use super::sidecar::{Answer, Call, Session};
 use super::world::{Event, Law, MILLI, World};
 
@@ -78,6 +78,20 @@ impl World {
         }
         self.exempt();
         Ok(())
+    }
+
+    /// Whose worker was not heard of for too long, or was taken for dead, may run beside those who got its slots.
+    pub fn exempt(&mut self) {
+        for (worker, heard) in self.workers.iter_mut().zip(&self.heard) {
+            if self.at - heard.get() > SILENCE {
+                worker.running.iter_mut().for_each(|running| running.exempt = true);
+            }
+        }
+        for (worker, _) in self.workers.iter_mut().zip(&self.ended).filter(|(_, ended)| ended.get()) {
+            if !std::mem::replace(&mut worker.excused, true) {
+                worker.running.iter_mut().for_each(|running| running.exempt = true);
+            }
+        }
     }
 
     /// The sidecar does something; what it answers is on its way, unless it is killed before.

@@ -11,10 +11,11 @@ use engine::govern::{Draw, Member};
 use super::chance::Chance;
 use super::clock::LedgerClock;
 use super::laws::{self, Truth};
-use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, SILENCE, kind, worker_name};
+use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, kind, worker_name};
 use super::shared::Data;
 use super::sidecar::{Answer, Flight, Latest};
 use super::store::Store;
+use super::summary::Summary;
 use super::worker::{Fate, Need, Request, Worker};
 
 pub const MILLI: u64 = 1_000_000;
@@ -33,25 +34,6 @@ pub enum Event {
     Restart,
     Trouble,
     Tidy,
-}
-
-/// What a schedule has shown.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Summary {
-    pub started: u64,
-    pub refused: u64,
-    pub gave_up: u64,
-    pub crashes: u64,
-    pub killed: u64,
-    /// Workers that were taken for dead and lived.
-    pub fenced: u64,
-    /// Reports of dead workers that arrived.
-    pub came_back: u64,
-    /// Most by which a limit was overrun, and schedules in which one was.
-    pub strict: u64,
-    pub overrun_strict: u64,
-    pub elastic: u64,
-    pub overrun_elastic: u64,
 }
 
 pub struct World {
@@ -359,20 +341,6 @@ impl World {
         }
     }
 
-    /// Whose worker was not heard of for too long, or was taken for dead, may run beside those who got its slots.
-    pub fn exempt(&mut self) {
-        for (worker, heard) in self.workers.iter_mut().zip(&self.heard) {
-            if self.at - heard.get() > SILENCE {
-                worker.running.iter_mut().for_each(|running| running.exempt = true);
-            }
-        }
-        for (worker, _) in self.workers.iter_mut().zip(&self.ended).filter(|(_, ended)| ended.get()) {
-            if !std::mem::replace(&mut worker.excused, true) {
-                worker.running.iter_mut().for_each(|running| running.exempt = true);
-            }
-        }
-    }
-
     fn finish(&mut self, worker: usize, id: u64) -> Law {
         let Some(running) = self.workers[worker].finish(id, &self.plan) else { return Ok(()) };
         self.note(|_| format!("worker {worker}: request {id} is over"));
@@ -416,21 +384,5 @@ impl World {
         }
         self.workers[worker].hear(answer, self.at, &mut self.shared);
         self.admit(worker)
-    }
-}
-
-impl Summary {
-    pub fn add(&mut self, it: &Self) {
-        self.started += it.started;
-        self.refused += it.refused;
-        self.gave_up += it.gave_up;
-        self.crashes += it.crashes;
-        self.killed += it.killed;
-        self.fenced += it.fenced;
-        self.came_back += it.came_back;
-        self.strict = self.strict.max(it.strict);
-        self.elastic = self.elastic.max(it.elastic);
-        self.overrun_strict += it.overrun_strict;
-        self.overrun_elastic += it.overrun_elastic;
     }
 }

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use beside::Beside;
 use configure::{render, secrets, wait_for_file};
-pub use parts::{attache, envoy_binary, wasm};
+pub use parts::{attache, envoy_binary, wasm, wasm_with_trap};
 
 use crate::client::{Answer, Call, Client};
 use crate::mock::Mock;
@@ -53,6 +53,8 @@ pub struct StackOptions {
     pub rendered: Vec<(&'static str, &'static str, &'static str)>,
     /// Envoy's log level.
     pub log: &'static str,
+    /// The module is meant to die.
+    pub dies: bool,
     /// The sidecar pushes changes of the configuration to Envoy, with a grace of so many seconds.
     pub push: Option<u64>,
 }
@@ -79,6 +81,7 @@ pub struct Stack {
     sidecar_admin: SocketAddr,
     envoy: Mutex<Process>,
     sidecar: Mutex<Option<Process>>,
+    dies: bool,
 }
 
 impl Stack {
@@ -140,7 +143,8 @@ impl Stack {
         }
         let process = Process::start(&envoy, &arguments, &[], &dir.join("envoy.log"))?;
         let (envoy, sidecar) = (Mutex::new(process), Mutex::new(sidecar));
-        let stack = Self { dir, config, head, serve, listen, admin, sidecar_admin, envoy, sidecar };
+        let dies = options.dies;
+        let stack = Self { dir, config, head, serve, listen, admin, sidecar_admin, envoy, sidecar, dies };
         stack.wait_for_envoy().await?;
         Ok(stack)
     }
@@ -301,7 +305,8 @@ impl Drop for Stack {
         let sidecar = self.sidecar.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         drop(sidecar);
         let log = std::fs::read_to_string(self.dir.join("envoy.log")).unwrap_or_default();
-        let complaint = log.lines().find(|line| COMPLAINTS.iter().any(|mark| line.contains(mark)));
+        let mut lines = log.lines().filter(|_| !self.dies);
+        let complaint = lines.find(|line| COMPLAINTS.iter().any(|mark| line.contains(mark)));
         if std::thread::panicking() || complaint.is_some() {
             for log in ["envoy.log", "attache.log"] {
                 eprintln!("--- {log}\n{}", tail(&self.dir.join(log), SHOWN));

@@ -16,7 +16,7 @@ use crate::admission::Caller;
 use crate::govern::{Stage, Verdict, terms};
 use crate::host::{self, Map};
 use crate::metrics::Counter;
-use crate::purses::Missing;
+use crate::missing::Missing;
 use crate::vm::{Running, Vm};
 use crate::{account, cooldown, vm};
 
@@ -176,7 +176,9 @@ impl Request {
         exchange.body = Some(body).filter(|body| !body.is_empty());
         let sent = exchange.cluster(0).is_some_and(|first| {
             // The header changes make Envoy resolve the route again, now that the next hop is known: they come last.
-            host::set_property("exchange", &number.to_le_bytes()).is_ok()
+            // The dialect is for Envoy: should this VM die, its words take our place (`local_reply_config`).
+            let named = format!("{} {number}", exchange.inbound.name());
+            host::set_property("exchange", named.as_bytes()).is_ok()
                 && host::set_property("next", first.as_bytes()).is_ok()
                 && exchange.patience().is_none_or(|ms| set_number("x-envoy-upstream-rq-per-try-timeout-ms", &ms))
                 && set_number("x-envoy-max-retries", &retries)

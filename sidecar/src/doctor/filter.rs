@@ -54,12 +54,22 @@ const IDLE: Rule = Rule {
     mend: "stream_idle_timeout: 0s    # or longer than all tries together",
 };
 
+const LOCAL_REPLY: Rule = Rule {
+    name: "local-reply",
+    severity: Severity::Weakens,
+    harm: "Clients of a worker whose module has died get a 503 with an empty body, which no SDK can read.",
+    mend: "local_reply_config: {mappers: [...]}    # for response.code_details == 'wasm_fail_stream', see envoy.yaml",
+};
+
 /// The plan and what is around it.
 pub(super) fn plan(plan: &Plan<'_>, found: &mut Vec<Finding>) {
     let place = &plan.plugin.place;
     plugin(&plan.plugin, found);
     if plan.manager["use_remote_address"] != true {
         found.push(REMOTE_ADDRESS.at(place, format!("use_remote_address: {}", plan.manager["use_remote_address"])));
+    }
+    if !plan.manager["local_reply_config"].to_string().contains("wasm_fail_stream") {
+        found.push(LOCAL_REPLY.at(place, "no mapper for wasm_fail_stream"));
     }
     let behind = plan.filters.iter().skip(plan.at + 1);
     found.extend(

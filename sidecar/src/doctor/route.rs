@@ -10,7 +10,7 @@ const ROUTE: Rule = Rule {
     name: "route",
     severity: Severity::Breaks,
     harm: "The plan's next hop stands in the filter state wasm.next; a route that does not ask for it ignores the plan.",
-    mend: "route:\n  inline_cluster_specifier_plugin: a matcher on FilterStateInput {key: wasm.next}, see rds.yaml",
+    mend: "route:\n  cluster_specifier_plugin: a matcher on FilterStateInput {key: wasm.next}, see rds.yaml",
 };
 
 const REFRESH: Rule = Rule {
@@ -59,12 +59,14 @@ pub(super) fn examine(dump: &Dump<'_>, plan: &Plan<'_>, found: &mut Vec<Finding>
     for host in list(&routes["virtual_hosts"]) {
         for route in list(&host["routes"]) {
             let action = &route["route"];
-            if !by_plan(action) {
+            if !by_plan(routes, action) {
                 continue;
             }
             planned += 1;
             let place = format!("route {} of virtual host {}", route["match"], host["name"]);
-            retry(&place, &action["retry_policy"], found);
+            // That of the virtual host counts for routes without one.
+            let own = &action["retry_policy"];
+            retry(&place, if own.is_null() { &host["retry_policy"] } else { own }, found);
             match seconds(&action["timeout"]) {
                 Some(0.0) => {}
                 Some(limit) => found.push(TIMEOUT.at(&place, format!("timeout {limit} s"))),
@@ -83,8 +85,11 @@ pub(super) fn examine(dump: &Dump<'_>, plan: &Plan<'_>, found: &mut Vec<Finding>
 }
 
 /// The cluster is chosen by what the plan wrote.
-fn by_plan(action: &Value) -> bool {
-    let specifier = &action["inline_cluster_specifier_plugin"]["extension"]["typed_config"];
+fn by_plan(routes: &Value, action: &Value) -> bool {
+    let inline = &action["inline_cluster_specifier_plugin"]["extension"];
+    let mut named = list(&routes["cluster_specifier_plugins"]).map(|plugin| &plugin["extension"]);
+    let named = named.find(|it| !it["name"].is_null() && it["name"] == action["cluster_specifier_plugin"]);
+    let specifier = &named.unwrap_or(inline)["typed_config"];
     let input = &specifier["cluster_matcher"]["matcher_tree"]["input"]["typed_config"];
     is(specifier, "MatcherClusterSpecifier") && is(input, "FilterStateInput") && input["key"] == "wasm.next"
 }

@@ -9,6 +9,7 @@
 
 mod cluster;
 mod files;
+mod local_reply;
 pub mod push;
 mod template;
 
@@ -124,6 +125,20 @@ fn all_tries(snapshot: &Snapshot) -> Duration {
     longest.saturating_mul(snapshot.retry.max).saturating_add(Duration::from_secs(60))
 }
 
+/// By which Envoy is slower than the module.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Longer than a streamed answer is silent while the module lives.
+fn silence(snapshot: &Snapshot) -> Duration {
+    let tries = snapshot.timeouts.first_content.saturating_mul(snapshot.retry.max);
+    tries.max(snapshot.timeouts.idle).saturating_add(MARGIN)
+}
+
+/// Longer than a request waits for the sidecar.
+fn waiting(snapshot: &Snapshot) -> Duration {
+    snapshot.sidecar.patience.saturating_add(MARGIN)
+}
+
 fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
     let listen: SocketAddr = snapshot.listen.parse().context("listen")?;
     let (sidecar_type, sidecar_address) = match &snapshot.sidecar.address {
@@ -145,6 +160,7 @@ fn bootstrap(snapshot: &Snapshot, options: &Options) -> anyhow::Result<String> {
             ("connections", &snapshot.bounds.connections.to_string()),
             ("heap", &snapshot.bounds.heap.to_string()),
             ("stream_idle_timeout", &seconds(all_tries(snapshot))),
+            ("local_replies", &local_reply::mappers()),
             ("breakers", BREAKERS),
             ("sidecar_type", sidecar_type),
             ("sidecar_address", &sidecar_address),
@@ -176,6 +192,8 @@ fn rds<'a>(snapshot: &Snapshot, lanes: impl Iterator<Item = &'a str>) -> String 
             ("backoff", &seconds(backoff)),
             ("backoff_max", &seconds(backoff.saturating_mul(4))),
             ("idle_timeout", &seconds(all_tries(snapshot))),
+            ("stream_idle_timeout", &seconds(silence(snapshot))),
+            ("wait_idle_timeout", &seconds(waiting(snapshot))),
             ("per_try_timeout", &seconds(snapshot.timeouts.complete)),
             ("clusters", &clusters),
         ],

@@ -13,7 +13,9 @@ fn target() -> Result<PathBuf> {
 
 fn part(variable: &str, otherwise: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(otherwise, |path| Ok(PathBuf::from(path)))?;
-    ensure!(path.is_file(), "{} is not there: run `make build`, or set {variable}", path.display());
+    let make =
+        if variable.ends_with("_TRAP") { "GUEST_PROFILE=trap .ci/guest.sh --features trap" } else { "make build" };
+    ensure!(path.is_file(), "{} is not there: run `{make}`, or set {variable}", path.display());
     Ok(path)
 }
 
@@ -23,6 +25,14 @@ fn part(variable: &str, otherwise: impl FnOnce() -> Result<PathBuf>) -> Result<P
 /// It is not built.
 pub fn wasm() -> Result<PathBuf> {
     part("ATTACHE_WASM", || Ok(target()?.join("wasm32-unknown-unknown/guest/attache.wasm")))
+}
+
+/// The guest that `x-attache-trap` kills.
+///
+/// # Errors
+/// It is not built.
+pub fn wasm_with_trap() -> Result<PathBuf> {
+    part("ATTACHE_WASM_TRAP", || Ok(target()?.join("wasm32-unknown-unknown/trap/attache.wasm")))
 }
 
 /// The built command.

@@ -80,6 +80,15 @@ pub fn local_reply(status: u16) -> Fault {
     fault
 }
 
+/// The worker's VM has died, and with it what was known of the request. Envoy says it in our place.
+#[must_use]
+pub fn abandoned() -> Fault {
+    let message = "The gateway lost this request and is ready again: send the request again.";
+    let mut fault = Fault::new(FaultKind::Overloaded, message).with_code("gateway_restarted");
+    fault.retry_after = Some(1);
+    fault
+}
+
 /// An error that came from upstream with a status and nothing else.
 #[must_use]
 pub fn bodiless(status: u16) -> Fault {
