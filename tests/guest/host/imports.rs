@@ -215,6 +215,7 @@ fn define_stream(linker: &mut Linker<World>) -> Result<()> {
         if kind > 3 {
             return Ok(BAD_ARGUMENT);
         }
+        host.world().resumed = true;
         let Some(context) = host.world().context() else { return Ok(OK) };
         match kind {
             0 => context.request.resumed = true,

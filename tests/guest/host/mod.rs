@@ -250,6 +250,10 @@ impl Vm {
 
     /// What Envoy does after a callback: streams the guest resumed go on.
     fn resume(&mut self) {
+        // Thousands may be open, and hardly a callback resumes one.
+        if !std::mem::take(&mut self.world().resumed) {
+            return;
+        }
         for context in self.world().contexts.values_mut() {
             for side in [&mut context.request, &mut context.response] {
                 if side.resumed && context.local.is_none() {

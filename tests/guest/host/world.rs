@@ -117,6 +117,8 @@ pub struct World {
     pub refusals: Vec<(&'static str, u32)>,
     pub fault: Option<Fault>,
     pub limits: StoreLimits,
+    /// The guest has resumed a stream since the last look.
+    pub resumed: bool,
     pub started: bool,
     /// `_initialize` may only log.
     pub restricted: bool,

@@ -181,7 +181,11 @@ fn sidecar(typed: &Config, path: &Path, faults: &mut Faults) -> Sidecar {
 fn patience(given: Option<&str>, deadline: Duration, path: &Path, faults: &mut Faults) -> Duration {
     let patience = duration(given, Duration::from_secs(5).max(deadline), path, faults);
     if patience < deadline {
-        faults.add(path, format!("{:?}", given.unwrap_or_default()), "a duration that is not shorter than sidecar.deadline");
+        faults.add(
+            path,
+            format!("{:?}", given.unwrap_or_default()),
+            "a duration that is not shorter than sidecar.deadline",
+        );
     }
     patience.max(deadline)
 }
