@@ -19,7 +19,11 @@ virtual_keys: [{name: good, secret: "{{vk-good}}"}]
 
 /// One worker, so that all of them meet in one module.
 async fn world(more: &str) -> World {
-    World::with(&[OPENAI, ANTHROPIC].map(HostSpec::tls), &format!("{TWO_VENDORS}{PAIR}{more}"), |options| {
+    world_of(TWO_VENDORS, more).await
+}
+
+async fn world_of(vendors: &str, more: &str) -> World {
+    World::with(&[OPENAI, ANTHROPIC].map(HostSpec::tls), &format!("{vendors}{PAIR}{more}"), |options| {
         options.workers = 1;
         options.sidecar = "deadline: 60s";
     })
@@ -55,7 +59,10 @@ async fn a_crowd_that_waits_for_one_key_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_whose_provider_falls_silent_before_content_is_served_by_the_next() {
-    let world = world("hold: {max: 50s, hard: 4s}\nretry: {rest: {failures: 0}}\n").await;
+    // Only the silent one: 600 connections to the next, all at once, take their time.
+    let vendors = TWO_VENDORS.replace("openai: {", "openai: {hold: {hard: 4s}, ");
+    let more = "hold: {max: 50s}\nretry: {rest: {failures: 0}}\ntimeouts: {connect: 60s}\n";
+    let world = world_of(&vendors, more).await;
     world.mock.host(OPENAI).fault(Fault::HangAfterHeaders.always());
     let crowd = crowd(&world, Dialect::OpenAi.chat("pair", "crowd", true).key("vk-good"));
     for answer in crowd.await.unwrap() {

@@ -6,6 +6,7 @@
 //! Decision: without Envoy or the guest a story fails and names the command that brings them. Rejected: skipping it,
 //! which looks like passing.
 
+#[cfg(feature = "slow")]
 mod bodies;
 mod broken_streams;
 mod crowd;

@@ -159,6 +159,14 @@ impl Gateway {
         Ok(())
     }
 
+    /// So many ticks, each so many nanoseconds after the one before.
+    pub fn ticks(&mut self, times: u32, nanos: u64) -> Result<()> {
+        (0..times).try_for_each(|_| {
+            self.vm.world().now += nanos;
+            self.tick()
+        })
+    }
+
     /// The root's timers, then the sidecar's answers to what they sent.
     pub fn tick(&mut self) -> Result<()> {
         let roots: Vec<u32> = self.vm.world().roots.iter().filter(|(_, r)| r.tick_ms > 0).map(|(id, _)| *id).collect();

@@ -224,10 +224,7 @@ fn away(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
     gateway.sidecar = Box::new(|_| Some(Err(14)));
     let plan = gateway.begin(&chat(Dialect::OpenAi, "gpt", false))?;
     // As long as a restart may take.
-    for _ in 0..8 {
-        gateway.vm.world().now += 200_000_000;
-        gateway.tick()?;
-    }
+    gateway.ticks(8, 200_000_000)?;
     Ok(vec![gateway.complete(plan)?])
 }
 

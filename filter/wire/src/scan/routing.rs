@@ -168,7 +168,7 @@ fn asked(tool: &str) -> Option<Vec<String>> {
     }
     let advises = types.iter().any(|word| advises(word.trim_matches('"').as_bytes()));
     let escaped = memmem::find(tool.as_bytes(), b"\\u00").is_some();
-    (!(advises && found.is_empty()) && !escaped).then_some(found)
+    (!(escaped || advises && found.is_empty())).then_some(found)
 }
 
 /// An object without all members but these, and what it has lost: `provider.order`. `None` if that is nothing.

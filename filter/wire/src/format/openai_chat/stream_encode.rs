@@ -3,7 +3,7 @@
 //! Citations wait for the end of their text: only then is it known how far that reaches.
 
 use super::{annotation, fault, reasoning, response, usage};
-use crate::format::{StreamContext, StreamEncode, fault as faults};
+use crate::format::{StreamContext, StreamEncode, bounds, fault as faults};
 use crate::framing::sse;
 use crate::ir::{Citation, Event, PartStart, StopReason, Usage};
 use crate::json::{self, ArrayWriter, ObjectWriter};
@@ -238,8 +238,9 @@ impl StreamEncode for Encoder {
         }
         match event {
             Event::Start { id, model, created } => {
-                self.id = response::answer_id(id).into_owned();
-                self.context.model = response::or(model, &self.context.model).to_owned();
+                // Each chunk repeats both names.
+                self.id = bounds::cut(&response::answer_id(id)).into_owned();
+                self.context.model = bounds::cut(response::or(model, &self.context.model)).into_owned();
                 self.created = created.unwrap_or(self.created);
                 self.begin(out);
             }
