@@ -286,10 +286,11 @@ fn a_stream_that_is_given_up_fails_over_before_its_content_and_ends_in_an_error_
                 assert_eq!(answer.staged(), 0, "nothing is kept");
                 let head = match by_time {
                     true => answer.late(&mut ex, SECOND).unwrap(),
-                    false => match answer.body(&mut ex, content.as_bytes(), false, SECOND) {
-                        Body::Fail(head) => head,
-                        other => panic!("{other:?}"),
-                    },
+                    false => {
+                        let body = answer.body(&mut ex, content.as_bytes(), false, SECOND);
+                        let Body::Fail(head) = body else { panic!("{body:?}") };
+                        head
+                    }
                 };
                 assert_eq!(get(&head.set.unwrap(), ":status"), Some("503"), "Envoy asks the next candidate");
                 assert_eq!(ex.tries[0].flaw, Some(Flaw::NoMemory));
