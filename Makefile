@@ -46,7 +46,7 @@ bench: build ## CPU, latency and instructions of a request against bare Envoy; w
 envoy: build ## write anew whatever is generated: envoy/, the JSON Schema, the documents that tests check
 	@.ci/envoy.sh
 
-ci: lint test test-slow ## what the continuous integration runs
+ci: lint test ## what the continuous integration runs
 
 clean: ## remove what build and demo made; Envoy in .venv stays
 	@rm -rf "$(TARGET)" .demo
