@@ -139,7 +139,7 @@ pub(crate) fn cut(text: &str) -> Cow<'_, str> {
 pub const PER_BYTE: usize = 6;
 
 /// The same per value: what is kept of a value beside its text.
-pub const PER_VALUE: usize = 96;
+pub const PER_VALUE: usize = 160;
 
 /// Bodies up to here cost what the worst of them would, uncounted.
 const SMALL: usize = 4096;
