@@ -64,7 +64,9 @@ async fn a_key_is_revoked_and_limits_count_while_envoy_refuses_a_module() {
     replace(&whole);
     until(&world, "the push", async || running().await).await;
     until(&world, "the new candidate", async || ask("claude-3-5-haiku", "vk-c").await == 200).await;
-    // The other worker hears of it with its next poll.
-    until(&world, "the former candidate to go", async || ask("gpt-4o-mini", "vk-c").await != 200).await;
+    // The key's only candidate stands in for a model that it lacks.
+    let call = Dialect::OpenAi.chat("gpt-4o-mini", "said", false).key("vk-c");
+    let served = async || world.send(&call).await.header("x-attache-provider").to_owned();
+    until(&world, "the former candidate to go", async || served().await == "anthropic").await;
     assert_eq!(ask("quick", "vk-a").await, 403);
 }
