@@ -4,8 +4,8 @@
 //! the start leaves everything as it is, and is told in full.
 //!
 //! Decision: a configuration has two subscribers that do not wait for each other. The sidecar takes keys and limits at
-//! once; Envoy takes its files when it does ([`envoy`]). Rejected: Envoy first, since a record may name a provider that no
-//! filter knows yet. Then a key that was revoked is served for as long as Envoy refuses a module. See [`tellable`].
+//! once; Envoy takes its files when it does (`envoy`). Rejected: Envoy first, since a record may name a provider that no
+//! filter knows yet. Then a key that was revoked is served for as long as Envoy refuses a module. See `tellable`.
 
 mod envoy;
 pub mod source;
