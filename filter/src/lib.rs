@@ -22,6 +22,7 @@ mod root;
 mod settlement;
 #[cfg(feature = "trap")]
 mod trap;
+mod turns;
 mod uploads;
 mod vm;
 mod wake;

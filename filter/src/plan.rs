@@ -113,6 +113,10 @@ impl Plan {
     }
 
     fn whole_request(&self, size: usize) -> Action {
+        let known = self.request.try_borrow().map_or(0, |request| request.size());
+        if vm::with(|vm| vm.turns.must_wait(&self.request, known)) == Some(true) {
+            return Action::Pause;
+        }
         let planned = self.request.try_borrow_mut().map(|mut request| (request.body(size), request.context));
         match planned {
             Ok((Planned::Go, _)) => Action::Continue,

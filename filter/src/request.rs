@@ -259,6 +259,11 @@ impl Request {
         self.advance(self.arrived)
     }
 
+    /// Bytes of the body that have come.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// So much of the body is here. Envoy's own limits have a floor (the listener's buffer), the configured one has not.
     pub(crate) fn too_large(&mut self, size: usize) -> bool {
         self.size = size;
@@ -293,12 +298,16 @@ impl Request {
         self.advance(self.whole)
     }
 
-    /// Gives the body back to Envoy alone: the first try does not follow at once.
-    pub(crate) fn release(&mut self) {
+    /// Goes on from another context's callback. Its try follows when that is over, and others are let go before; so the
+    /// body is given back to Envoy alone.
+    pub(crate) fn resume(&mut self) {
         if let State::Running(_, exchange) = &self.state
             && let Ok(mut ex) = exchange.try_borrow_mut()
         {
             ex.body = None;
+        }
+        if host::resume_request().is_err() {
+            log::error!("a request could not be resumed");
         }
     }
 }

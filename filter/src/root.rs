@@ -11,7 +11,7 @@ use crate::account::{Account, Charged};
 use crate::attempt::Attempt;
 use crate::host::{self, Buffer};
 use crate::plan::Plan;
-use crate::{account, admission, calls, members, pending, purses, settlement, uploads, vm, wake, watch};
+use crate::{account, admission, calls, members, pending, purses, settlement, turns, uploads, vm, wake, watch};
 
 /// Milliseconds between ticks: how long a settlement waits, and how late a lost sidecar answer is noticed.
 const TICK: u32 = 20;
@@ -76,7 +76,8 @@ impl Context for Root {
         if elected && !std::mem::replace(&mut self.leaving, true) {
             purses::leave(self.id, host::now());
         }
-        let idle = vm::with(|vm| !elected || vm.settlements.is_empty() && !vm.calls.is_drawing());
+        let idle =
+            vm::with(|vm| !elected || vm.settlements.is_empty() && vm.turns.is_empty() && !vm.calls.is_drawing());
         self.leaving = true;
         if idle == Some(true) {
             vm::with(|vm| vm.leave(self.id));
@@ -127,6 +128,7 @@ impl RootContext for Root {
             pending::tick(self.id, snapshot, now);
             purses::tick(snapshot, now);
             wake::go_on(self.id, now);
+            turns::tick(self.id);
             purses::flush(self.id, now);
             watch::tick(self.id);
             uploads::tick(self.id, snapshot.bounds, now);

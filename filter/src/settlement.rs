@@ -194,22 +194,12 @@ fn micros(nanos: u64) -> u64 {
     nanos / 1_000
 }
 
-/// A client chose the model's name: what is longer than any real one is cut, as the ledger would.
-fn name(mut text: String) -> String {
-    if text.len() > 128
-        && let Some((end, _)) = text.char_indices().nth(128)
-    {
-        text.truncate(end);
-    }
-    text
-}
-
 fn message(number: u64, s: Settled, charges: &[Charge]) -> api::Settlement {
     use api::r#try::{Billed, Outcome as Ended};
     let tries = s.tries.into_iter().map(|t| api::Try {
         provider: t.provider,
         key: t.key,
-        model: name(t.model),
+        model: t.model,
         status: u32::from(t.status),
         outcome: match t.outcome {
             Outcome::Ok => Ended::Ok,
@@ -243,7 +233,7 @@ fn message(number: u64, s: Settled, charges: &[Charge]) -> api::Settlement {
     api::Settlement {
         counter: number,
         key: s.key,
-        asked_model: name(s.asked_model),
+        asked_model: s.asked_model,
         dialect: s.dialect.to_owned(),
         stream: s.stream,
         status: u32::from(s.status),

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::pending::Pendings;
 use crate::purses::Purses;
 use crate::settlement::Settlements;
+use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::wake::Ready;
 use crate::watch::Watch;
@@ -53,6 +54,7 @@ pub(crate) struct Vm {
     pub(crate) pending: Pendings,
     pub(crate) purses: Purses,
     pub(crate) uploads: Uploads,
+    pub(crate) turns: Turns,
     /// Requests that have the record they waited for.
     pub(crate) ready: Ready,
     pub(crate) settlements: Settlements,
@@ -82,6 +84,7 @@ impl Vm {
             pending: Pendings::new(seed),
             purses: Purses::new(seed),
             uploads: Uploads::new(ordinal, seed),
+            turns: Turns::default(),
             ready: Ready::new(),
             settlements: Settlements::default(),
             members: Members::default(),

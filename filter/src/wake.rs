@@ -65,11 +65,7 @@ fn wake(request: &Rc<RefCell<Request>>, cause: Cause, now: u64) {
             Cause::Line(..) => {}
         }
         if matches!(request.advance(now), Planned::Go) {
-            // Its try follows when this callback is over, and others are let go before that.
-            request.release();
-            if host::resume_request().is_err() {
-                log::error!("a request could not be resumed");
-            }
+            request.resume();
         }
     });
 }

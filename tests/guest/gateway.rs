@@ -12,6 +12,9 @@ use crate::host::side::Piece;
 use crate::host::world::{Call, Fault, Local, Way};
 use crate::host::{Guest, Vm};
 
+/// A body of so many bytes takes turns: `filter/src/turns.rs`.
+pub const LARGE: usize = 1 << 20;
+
 /// One message, in either direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
@@ -124,6 +127,10 @@ impl Gateway {
 
     /// One exchange from the first header to the last callback.
     pub fn exchange(&mut self, request: &Message) -> Result<Outcome> {
+        if request.chunks.iter().map(Vec::len).sum::<usize>() >= LARGE {
+            // It would take turns with the large body before it.
+            self.tick()?;
+        }
         let plan = self.begin(request)?;
         self.complete(plan)
     }

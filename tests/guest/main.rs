@@ -22,3 +22,4 @@ mod secrets;
 mod stories;
 mod surface;
 mod tokenizer;
+mod turns;

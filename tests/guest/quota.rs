@@ -132,14 +132,20 @@ fn with_everything_held_limits_cost_no_call_of_any_kind() {
         assert_eq!(ask(&mut gateway, Dialect::OpenAi).status(), "200");
         std::mem::take(&mut gateway.vm.world().counts)
     };
-    let limited = counts(vec![
-        account(1, Counted::Requests, 1000),
-        account(2, Counted::Money, SECOND),
-        account(3, Counted::TotalTokens, SECOND),
-        account(4, Counted::Concurrent, 100),
-    ]);
-    assert!(!limited.keys().any(|(_, import)| *import == "proxy_grpc_call"), "{limited:?}");
-    assert_eq!(limited, counts(Vec::new()), "a key under limits makes the host calls of one without");
+    let limits = || {
+        vec![
+            account(1, Counted::Requests, 1000),
+            account(2, Counted::Money, SECOND),
+            account(3, Counted::TotalTokens, SECOND),
+        ]
+    };
+    let mut free = counts(Vec::new());
+    assert!(!free.keys().any(|(_, import)| *import == "proxy_grpc_call"), "{free:?}");
+    assert_eq!(counts(limits()), free, "a key under limits makes the host calls of one without");
+    // Whoever takes a slot makes sure that no other worker has taken this one for dead: decision 22.
+    *free.entry(("plan".to_owned(), "proxy_get_shared_data")).or_default() += 1;
+    let slots = [limits(), vec![account(4, Counted::Concurrent, 100)]].concat();
+    assert_eq!(counts(slots), free, "a slot costs one look");
 }
 
 /// Answers all but what asks for leases, which `otherwise` does.

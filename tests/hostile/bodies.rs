@@ -68,8 +68,8 @@ macro_rules! kinds {
 }
 
 const MESSAGES: &[&str] = &["messages"];
-const ANY: &[&str] =
-    &["messages", "content", "tool", "schema", "response_format", "members", "metadata", "stop", "deep", "large"];
+/// Members, and `values`: what a body has too many of where no member is to blame.
+const ANY: &[&str] = &["messages", "content", "tool", "schema", "response_format", "members", "metadata", "values"];
 
 /// What clients of OpenAI can send.
 pub(crate) const OPENAI: &[Kind] = kinds! { Dialect::OpenAi;

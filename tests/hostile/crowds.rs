@@ -1,5 +1,6 @@
 //! Many at once: what each alone may do, and together takes all memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tests::client::{Call, Client, Dialect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 
 use crate::arena::{Arena, Ends, KEYS, ended};
 use crate::bodies::OPENAI;
@@ -23,13 +25,16 @@ async fn crowd(arena: &Arena, call: &Call, clients: usize, may: &Ends) -> Vec<St
             tokio::spawn(async move { ended(&client, &call, &may).await.err() })
         })
         .collect();
-    let mut wrong = Vec::new();
+    all(tasks).await
+}
+
+/// What went wrong in any of them, each kind once.
+async fn all(tasks: Vec<JoinHandle<Option<String>>>) -> Vec<String> {
+    let mut wrong = BTreeSet::new();
     for task in tasks {
         wrong.extend(task.await.unwrap());
     }
-    wrong.sort();
-    wrong.dedup();
-    wrong
+    wrong.into_iter().collect()
 }
 
 fn told(wrong: &[String]) {
@@ -120,13 +125,7 @@ async fn a_thousand_unfinished_events_harm_nobody_else() {
                     })
                 })
                 .collect();
-            let mut wrong = Vec::new();
-            for task in tasks {
-                wrong.extend(task.await.unwrap());
-            }
-            wrong.sort();
-            wrong.dedup();
-            wrong
+            self::all(tasks).await
         };
         told(&arena.play(&format!("{STREAMS} unfinished events of {provider:?}"), false, attack).await);
     }

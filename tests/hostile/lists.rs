@@ -80,7 +80,7 @@ async fn a_web_page_cannot_spend_where_no_key_is_needed() {
             ("an origin", evil),
             ("text", text.clone()),
             ("both", text.header("origin", "https://evil.example")),
-            ("no type", call),
+            ("no type", call.header("sec-fetch-site", "cross-site")),
         ] {
             let answer = arena.client.send(&call).await.unwrap();
             assert!(

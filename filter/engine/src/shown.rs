@@ -1,32 +1,20 @@
 //! A client's own text as the client is told it: bounded, on one line.
 //!
-//! Names of members and models come back in messages and headers. What is shown of one has at most [`LONGEST`] bytes:
+//! Names of members and models come back in messages and headers. What is shown of one has at most [`QUOTED`] bytes:
 //! `The model `aaaaaaaaaa...` is not served here.`
 
-/// Most bytes that are shown of a name.
-pub(crate) const LONGEST: usize = 128;
+use wire::format::bounds::{QUOTED, cut};
 
-/// Without control characters, cut to [`LONGEST`] bytes. Three dots say that something is missing.
+/// Without control characters, cut to [`QUOTED`] bytes.
 pub(crate) fn shown(text: &str) -> String {
-    within(text, LONGEST)
+    within(text, QUOTED)
 }
 
 /// The same with a bound of its own.
 pub(crate) fn within(text: &str, longest: usize) -> String {
-    cut(text.chars().filter(|c| !c.is_control()), longest)
-}
-
-/// Cut alone.
-pub(crate) fn cut(text: impl Iterator<Item = char>, longest: usize) -> String {
-    let mut out = String::new();
-    for c in text {
-        if out.len() + c.len_utf8() > longest {
-            out.push_str("...");
-            break;
-        }
-        out.push(c);
-    }
-    out
+    // Most of a long text is never looked at: a character has four bytes at most.
+    let line: String = text.chars().filter(|c| !c.is_control()).take(longest + 1).collect();
+    cut(&line, longest).into_owned()
 }
 
 #[cfg(test)]
@@ -34,11 +22,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_short_and_ends_between_two_characters() {
+    fn what_is_shown_is_short_and_on_one_line() {
         assert_eq!(shown("gpt\r\n-4o"), "gpt-4o");
-        assert_eq!(shown(&"a".repeat(LONGEST)), "a".repeat(LONGEST));
-        assert_eq!(shown(&"a".repeat(LONGEST + 1)), "a".repeat(LONGEST) + "...");
-        // Two bytes a character: the last one does not fit.
-        assert_eq!(shown(&format!("a{}", "é".repeat(LONGEST))), format!("a{}...", "é".repeat(LONGEST / 2 - 1)));
+        assert_eq!(shown(&"a".repeat(QUOTED)), "a".repeat(QUOTED));
+        assert_eq!(shown(&"a".repeat(QUOTED + 1)), "a".repeat(QUOTED) + "...");
     }
 }

@@ -105,6 +105,32 @@ fn every_row_makes_the_request_its_vendor_documents() {
     println!("{cases} requests of {rows} providers");
 }
 
+/// The header of a key for each format, with a row and without one. A row's own counts where the row speaks the format.
+#[test]
+fn a_key_goes_into_the_header_that_its_server_reads() {
+    let meant = [("openai_chat", "authorization: Bearer "), ("anthropic", "x-api-key: ")];
+    let of = |name: &str, like: Option<&str>, format: Option<&str>| {
+        let mut config = json!({"base_url": "https://llm.example.com/v1", "keys": [{"name": "k", "models": ["*"]}]});
+        config.as_object_mut().unwrap().extend(like.map(|like| ("like".to_owned(), like.into())));
+        config.as_object_mut().unwrap().extend(format.map(|format| ("format".to_owned(), format.into())));
+        let snapshot = snapshot(name, &config);
+        let provider = &snapshot.providers[0];
+        (provider.format.name(), format!("{}: {}", provider.auth_header, provider.auth_prefix))
+    };
+    for (format, header) in meant {
+        assert_eq!(of("custom", None, Some(format)), (format, header.to_owned()));
+        for name in provider::names() {
+            let row = provider::find(name).unwrap();
+            let own = format!("{}: {}", row.auth.header, row.auth.prefix);
+            let expected = if row.format.name() == format { own.clone() } else { header.to_owned() };
+            assert_eq!(of(name, None, Some(format)), (format, expected.clone()), "{name} as {format}");
+            assert_eq!(of("custom", Some(name), Some(format)), (format, expected), "like {name} as {format}");
+            assert_eq!(of("custom", Some(name), None), (row.format.name(), own), "like {name}");
+        }
+    }
+    assert_eq!(provider::find("azure").unwrap().auth.header, "api-key");
+}
+
 const DEPLOYMENTS: &str = "/openai/deployments/{model}/chat/completions?api-version=2024-10-21";
 
 #[test]

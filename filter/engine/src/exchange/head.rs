@@ -6,7 +6,7 @@ use wire::mask;
 
 use super::allowed::passes;
 use super::{Exchange, Headers, vendor};
-use crate::shown::{LONGEST, cut};
+use wire::format::bounds::{QUOTED, cut};
 
 /// How much of the provider's own head stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn names(names: &[String]) -> String {
 /// it would begin a header of the client's own making.
 fn header_text(text: &str) -> String {
     let mut out = String::new();
-    for byte in cut(text.chars(), LONGEST).bytes() {
+    for byte in cut(text, QUOTED).bytes() {
         match byte {
             b' '..=b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),

@@ -1,11 +1,12 @@
 //! Answers that no provider gave: our own errors and Envoy's, in the client's dialect.
 
+use wire::format::bounds::QUOTED;
 use wire::format::{Inbound, Malformed};
 use wire::ir::{Fault, FaultKind};
 
 use super::{Headers, request_id_header};
 use crate::config::schema::AuthMode;
-use crate::shown::{LONGEST, shown, within};
+use crate::shown::{shown, within};
 
 /// What the sidecar, or our memory of it, says of a presented key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub fn malformed(problem: Malformed) -> Fault {
         format!("{}: {}", problem.path, problem.message)
     };
     // Both may quote what the client chose.
-    let fault = Fault::new(FaultKind::InvalidRequest, within(&message, 4 * LONGEST));
+    let fault = Fault::new(FaultKind::InvalidRequest, within(&message, 4 * QUOTED));
     if problem.path.is_empty() { fault } else { fault.with_param(shown(&problem.path)) }
 }
 

@@ -10,11 +10,10 @@ use wire::format::bounds::{PER_BYTE, PER_VALUE, decode_cost};
 use wire::ir::{Fault, FaultKind};
 use wire::json::nodes::Nodes;
 
+use crate::shown::shown;
+
 /// Bytes of memory that one piece of work may take: reading a request or an answer and telling it in another format.
 pub const WORK: usize = 256 << 20;
-
-/// Characters of a member's name that are told.
-const NAME: usize = 128;
 
 /// Copies of a body that stays in its format: as it came, and with its edits.
 pub const COPIES: usize = 2;
@@ -43,8 +42,7 @@ pub fn light_enough(body: &[u8]) -> Result<(), Malformed> {
     let most = WORK.saturating_sub(exact(body.len(), 0)) / PER_VALUE;
     let heavy = nodes.heaviest.filter(|(_, own)| own.saturating_mul(2) > nodes.all);
     let (name, found) = heavy.unwrap_or((b"", nodes.all));
-    // A name of the client's own is cut; those of the protocols are short.
-    let path = String::from_utf8_lossy(name).chars().take(NAME).collect();
+    let path = shown(&String::from_utf8_lossy(name));
     Err(Malformed {
         path,
         message: format!("found {found} values, expected at most {most} in a body of {} bytes", body.len()),

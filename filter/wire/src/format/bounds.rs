@@ -121,17 +121,22 @@ pub(crate) static ID: Bound = Bound {
 pub static BOUNDS: &[&Bound] =
     &[&MESSAGES, &PARTS, &TOOLS, &TOOL_CALLS, &CHOICES, &STOPS, &DOMAINS, &MEMBERS, &NAME, &ID];
 
-/// Longest piece of a client's or a provider's text that is told back, in bytes.
-const TOLD: usize = 128;
+/// Longest piece of a client's or a provider's text that is quoted, in bytes.
+pub const QUOTED: usize = 128;
 
-/// Text that is told back: its beginning, and `…` if there is more.
+/// The beginning of a text, `longest` bytes at most, and three dots if there is more.
 #[must_use]
-pub(crate) fn cut(text: &str) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(TOLD);
+pub fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    let end = text.floor_char_boundary(longest);
     match text.get(..end) {
-        Some(head) if end < text.len() => Cow::Owned([head, "…"].concat()),
+        Some(head) if end < text.len() => Cow::Owned([head, "..."].concat()),
         Some(_) | None => Cow::Borrowed(text),
     }
+}
+
+/// A text as messages quote it.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    cut(text, QUOTED)
 }
 
 /// Bytes of memory that decoding and encoding one body may take at its worst, per byte of the body. Measured, and held
@@ -162,12 +167,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_back_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"x".repeat(TOLD)), "x".repeat(TOLD));
-        let long = "ü".repeat(TOLD);
-        assert_eq!(cut(&long), format!("{}…", "ü".repeat(TOLD / 2)));
-        assert_eq!(cut(&format!("x{long}")).len(), TOLD - 1 + "…".len());
+    fn what_is_quoted_is_cut_between_characters() {
+        assert_eq!(quoted("short"), "short");
+        assert_eq!(quoted(&"x".repeat(QUOTED)), "x".repeat(QUOTED));
+        let long = "ü".repeat(QUOTED);
+        assert_eq!(quoted(&long), format!("{}...", "ü".repeat(QUOTED / 2)));
+        assert_eq!(quoted(&format!("x{long}")).len(), QUOTED - 1 + "...".len());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What faults of all formats share when they are decoded.
 
+use super::bounds::cut;
 use crate::ir::{Fault, FaultKind};
 use crate::mask::mask;
 
@@ -38,13 +39,7 @@ pub(crate) fn garbled(what: &str) -> Fault {
 
 /// A message cut to a sane length, without what looks like a key.
 fn presentable(text: &str) -> String {
-    let cut = text.len() > MAX_MESSAGE;
-    let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    let mut out = mask(text.get(..end).unwrap_or_default()).into_owned();
-    if cut {
-        out.push('…');
-    }
-    out
+    mask(&cut(text, MAX_MESSAGE)).into_owned()
 }
 
 /// Longest word for programs taken over from a provider.
@@ -73,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut() {
-        assert!(presentable(&"word ".repeat(10_000)).len() <= MAX_MESSAGE + "…".len());
+        assert!(presentable(&"word ".repeat(10_000)).len() <= MAX_MESSAGE + "...".len());
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl<'a> Noted<'a> {
             if self.losses.is_full() {
                 return;
             }
-            self.losses.drop_field(format!("{path}{dot}{}", bounds::cut(name)));
+            self.losses.drop_field(format!("{path}{dot}{}", bounds::quoted(name)));
         }
         for (name, inner) in &extra.nested {
             self.extra(&|_| format!("{path}{dot}{name}"), inner);

@@ -115,12 +115,31 @@ pub trait StreamEncode {
     fn finish(&mut self, out: &mut Vec<u8>);
 }
 
+/// How a server wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth {
+    /// Header that carries the key, lower case.
+    pub header: &'static str,
+    /// What stands before the key in the value, e.g. `Bearer `.
+    pub prefix: &'static str,
+}
+
+/// `Authorization: Bearer`, the usual way.
+pub const BEARER: Auth = Auth { header: "authorization", prefix: "Bearer " };
+
+/// `x-api-key`, bare.
+pub const X_API_KEY: Auth = Auth { header: "x-api-key", prefix: "" };
+
 /// A format as upstreams speak it.
 pub trait Outbound: Sync {
     /// The format's name in the field; equal to the inbound half's.
     fn name(&self) -> &'static str;
     /// Path below the provider's base, e.g. `/chat/completions`; `None` where the format has no such operation.
     fn path(&self, operation: Operation) -> Option<&'static str>;
+    /// How servers of this format want their key, unless their row says otherwise.
+    fn auth(&self) -> Auth {
+        BEARER
+    }
     /// Headers every request of this format needs unless the client (of the same format) sent its own.
     fn default_headers(&self) -> &'static [(&'static str, &'static str)];
     /// IR to a request body that asks `model`.

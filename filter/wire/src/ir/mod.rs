@@ -40,7 +40,7 @@ impl Losses {
     pub fn drop_field(&mut self, path: impl Into<String>) {
         let path = path.into();
         if !self.is_full() && !self.dropped.contains(&path) {
-            self.dropped.push(if self.dropped.len() + 1 == Self::MAX { "…".to_owned() } else { path });
+            self.dropped.push(if self.dropped.len() + 1 == Self::MAX { "...".to_owned() } else { path });
         }
     }
 }

@@ -284,7 +284,7 @@ impl Malformed {
     #[must_use]
     pub fn syntax(error: &serde_json::Error) -> Self {
         // The parser repeats a text that stands where something else should.
-        Self { path: String::new(), message: bounds::cut(&error.to_string()).into_owned() }
+        Self { path: String::new(), message: bounds::quoted(&error.to_string()).into_owned() }
     }
 }
 

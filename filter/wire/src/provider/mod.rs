@@ -6,15 +6,7 @@ pub mod openai_compatible;
 pub mod path;
 
 use crate::format::Outbound;
-
-/// How a provider wants its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Auth {
-    /// Header that carries the key, lower case.
-    pub header: &'static str,
-    /// What stands before the key in the value, e.g. `Bearer `.
-    pub prefix: &'static str,
-}
+pub use crate::format::{Auth, BEARER, X_API_KEY};
 
 /// Where a provider is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +27,6 @@ impl Base {
         }
     }
 }
-
-/// `Authorization: Bearer`, the usual way.
-pub const BEARER: Auth = Auth { header: "authorization", prefix: "Bearer " };
-
-/// `x-api-key`, bare.
-pub const X_API_KEY: Auth = Auth { header: "x-api-key", prefix: "" };
 
 /// All providers, one slice a file.
 pub static PROVIDERS: &[&[Provider]] = &[anthropic::ROWS, azure::ROWS, openai_compatible::ROWS];

@@ -1,6 +1,6 @@
 //! Bounds on what is decoded: what is over one is refused in words that name the member, the count and the bound.
 
-use wire::format::bounds::{BOUNDS, Bound};
+use wire::format::bounds::{BOUNDS, Bound, PER_BYTE, PER_VALUE};
 
 use crate::cases;
 
@@ -116,6 +116,17 @@ fn what_is_over_a_bound_is_refused_by_name() {
             assert_eq!((fault.path.as_str(), fault.message.as_str()), (case.path, expected.as_str()));
         }
     }
+}
+
+#[test]
+fn operators_are_told_every_bound() {
+    let page = include_str!("../../../docs/limits-of-bodies.md");
+    for bound in BOUNDS {
+        let row = format!("| {} | {} {} | {} |", bound.what, bound.most, bound.unit, bound.vendors);
+        assert!(page.lines().any(|line| line == row), "missing: {row}");
+    }
+    let formula = format!("**{PER_BYTE} × its bytes + {PER_VALUE} × its values**");
+    assert!(page.contains(&formula), "missing: {formula}");
 }
 
 #[test]

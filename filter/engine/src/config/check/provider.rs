@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wire::format::Outbound;
 use wire::format::openai_chat::OpenAiChat;
-use wire::provider::{BEARER, Base as Address, PROVIDERS, Provider as Row};
+use wire::provider::{Base as Address, PROVIDERS, Provider as Row};
 
 use super::failure::errors;
 use super::{NAME, weights};
@@ -128,7 +128,9 @@ fn provider(
         faults.add(&path.member("base_url"), found, "https://, or `allow_insecure: true`");
     }
     let spoken = spoken(given.format.as_deref(), row, custom, &path.member("format"), faults);
-    let auth = row.or(spoken).map_or(BEARER, |row| row.auth);
+    let format = spoken.unwrap_or(&OpenAiChat);
+    // A row knows how its vendor wants the key for the format it has, and nothing of another.
+    let auth = row.filter(|row| row.format.name() == format.name()).map_or(format.auth(), |row| row.auth);
     let (auth_header, auth_prefix) = match &given.auth_header {
         None => (auth.header.to_owned(), auth.prefix.to_owned()),
         Some(own) => auth_header(own, &path.member("auth_header"), faults),
@@ -139,8 +141,8 @@ fn provider(
     }
     Provider {
         name: name.to_owned(),
-        format: spoken.map_or(&OpenAiChat as &'static dyn Outbound, |row| row.format),
-        narrows: row.or(spoken).map_or(&[], |row| row.narrows),
+        format,
+        narrows: row.map_or(&[], |row| row.narrows),
         http2: http2(given.http2, base.tls, &path.member("http2"), faults),
         tls: base.tls,
         host: base.host,
@@ -181,25 +183,24 @@ fn http2(given: Option<bool>, tls: bool, path: &Path, faults: &mut Faults) -> bo
     given.unwrap_or(tls)
 }
 
-/// The row whose format is spoken: the provider's own where it has one, so that its deviations are kept, else the first
-/// with a format of this name.
+/// The format that is spoken: the row's own where it has this name, so that its deviations are kept, else the first of
+/// this name.
 fn spoken(
     given: Option<&str>,
     row: Option<&'static Row>,
     custom: bool,
     path: &Path,
     faults: &mut Faults,
-) -> Option<&'static Row> {
+) -> Option<&'static dyn Outbound> {
     let names = formats();
     let expected = format!("one of {}", names.join(", "));
     let Some(name) = given else {
         if custom {
             faults.add(path, "nothing", format!("{expected}, since no known provider has this name"));
         }
-        return row;
+        return row.map(|row| row.format);
     };
-    let speaks = |row: &&'static Row| row.format.name() == name;
-    let found = row.filter(speaks).or_else(|| rows().find(speaks));
+    let found = row.into_iter().chain(rows()).map(|row| row.format).find(|format| format.name() == name);
     if found.is_none() {
         faults.unknown(path, name, expected, names);
     }

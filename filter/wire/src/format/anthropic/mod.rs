@@ -26,8 +26,8 @@ mod usage;
 mod watch;
 
 use crate::format::{
-    Inbound, Malformed, NoAnswer, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch,
-    same_format_edits,
+    Auth, Inbound, Malformed, NoAnswer, Outbound, Spelling, StreamContext, StreamDecode, StreamEncode, StreamWatch,
+    X_API_KEY, same_format_edits,
 };
 use crate::ir::{Fault, FaultKind, Losses, Operation, Request, Response, Usage};
 use crate::json;
@@ -171,6 +171,10 @@ impl Outbound for Anthropic {
             Operation::CountTokens => Some("/messages/count_tokens"),
             Operation::ListModels => Some("/models"),
         }
+    }
+
+    fn auth(&self) -> Auth {
+        X_API_KEY
     }
 
     fn default_headers(&self) -> &'static [(&'static str, &'static str)] {

@@ -167,7 +167,7 @@ fn turn(mut o: Object<'_>) -> Result<Turn, Malformed> {
         "assistant" => Role::Assistant,
         "system" => Role::System,
         other => {
-            let message = format!("found {:?}, expected user, assistant or system", bounds::cut(other));
+            let message = format!("found {:?}, expected user, assistant or system", bounds::quoted(other));
             return Err(Malformed { path: o.at("role"), message });
         }
     };

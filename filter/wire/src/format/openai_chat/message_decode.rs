@@ -35,7 +35,7 @@ fn turn(mut o: Object<'_>, number: usize, called: &mut Option<String>) -> Result
         }
         other => {
             let message =
-                format!("found {:?}, expected system, developer, user, assistant or tool", bounds::cut(other));
+                format!("found {:?}, expected system, developer, user, assistant or tool", bounds::quoted(other));
             return Err(Malformed { path: o.at("role"), message });
         }
     };

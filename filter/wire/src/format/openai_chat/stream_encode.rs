@@ -239,8 +239,8 @@ impl StreamEncode for Encoder {
         match event {
             Event::Start { id, model, created } => {
                 // Each chunk repeats both names.
-                self.id = bounds::cut(&response::answer_id(id)).into_owned();
-                self.context.model = bounds::cut(response::or(model, &self.context.model)).into_owned();
+                self.id = bounds::quoted(&response::answer_id(id)).into_owned();
+                self.context.model = bounds::quoted(response::or(model, &self.context.model)).into_owned();
                 self.created = created.unwrap_or(self.created);
                 self.begin(out);
             }
