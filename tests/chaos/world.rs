@@ -15,7 +15,7 @@ use crate::table::LIMIT;
 pub(crate) const VENDORS: [Vendor; 2] = [Vendor::OpenAi, Vendor::Anthropic];
 
 /// As long as a provider may be silent, seconds. A busy machine must be able to serve sixty-four clients in less.
-const SHORT: u32 = 5;
+const SHORT: u32 = 9;
 
 /// One stack and the rows that are played on it.
 pub(crate) struct World {

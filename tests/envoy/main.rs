@@ -45,5 +45,6 @@ mod strict;
 mod tokenizer;
 mod tools;
 mod upgrade;
+mod vendors;
 mod vm_death;
 mod world;

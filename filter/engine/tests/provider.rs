@@ -61,7 +61,7 @@ fn send(snapshot: &Rc<Snapshot>, path: &str, model: &str, body: &[u8]) -> (Resul
     let head = [(":method", "POST"), (":path", path), ("authorization", "Bearer sk-client"), ("api-key", "sk-client")]
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
     let intake = intake(snapshot, &head).unwrap_or_else(|(_, fault)| panic!("{fault:?}"));
-    let hop = Hop { lane: 0, model: model.to_owned(), substituted: false, context: None };
+    let hop = Hop { lane: 0, model: model.to_owned(), substituted: false, context: None, tier: 0 };
     let plan = Plan { hops: vec![hop] };
     let mut exchange = Exchange::new(Rc::clone(snapshot), intake, scan(body).unwrap(), None, plan, 0);
     let hop = exchange.begin(&snapshot.lanes[0].cluster, 0).unwrap();

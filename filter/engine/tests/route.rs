@@ -154,6 +154,45 @@ fn tries_are_bounded_in_all_and_per_candidate() {
     assert!(lanes.len() == 3 && lanes[0] == lanes[1] && lanes[1] != lanes[2], "{lanes:?}");
 }
 
+/// A vendor with more keys than there are tries does not take them all.
+#[test]
+fn the_tries_reach_as_many_providers_as_there_is_room_for() {
+    let keys = |names: &[&str]| -> Vec<_> { names.iter().map(|name| json!({"name": name, "models": ["*"]})).collect() };
+    let config = json!({
+        "version": 1,
+        "providers": {
+            "openai": {"keys": keys(&["k1", "k2", "k3", "k4"])},
+            "anthropic": {"keys": keys(&["k1"])},
+            "groq": {"keys": keys(&["k1", "k2"])}
+        },
+        "models": {
+            "two": {"candidates": [
+                {"provider": "openai", "model": "m", "weight": 0.999},
+                {"provider": "anthropic", "model": "m", "weight": 0.001}
+            ]},
+            "three": {"candidates": [
+                {"provider": "openai", "model": "m"},
+                {"provider": "anthropic", "model": "m", "priority": 1},
+                {"provider": "groq", "model": "m", "priority": 2}
+            ]}
+        }
+    });
+    let s = engine::config::load(config).unwrap().snapshot;
+    let fallbacks = ["two".to_owned()];
+    let by_fallback = Ask { fallbacks: &fallbacks, ..ask("groq/m") };
+    for (ask, tries, providers) in
+        [(ask("two"), 4, 2), (ask("three"), 4, 3), (by_fallback, 4, 3), (ask("three"), 2, 2), (ask("three"), 1, 1)]
+    {
+        let mut s = s.clone();
+        s.retry.max = tries;
+        for seed in 0..200 {
+            let plan = planned(&s, ask, &Cooldowns::default(), seed).unwrap();
+            let asked: std::collections::BTreeSet<_> = plan.hops.iter().map(|hop| hop.provider(&s)).collect();
+            assert_eq!((plan.hops.len(), asked.len()), (tries as usize, providers), "{:?}", hops(&s, &plan));
+        }
+    }
+}
+
 #[test]
 fn a_clients_text_in_a_message_is_bounded_and_visible() {
     let s = snapshot();

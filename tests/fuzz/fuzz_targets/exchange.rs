@@ -55,7 +55,7 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<u8>, Vec<Reply>)| {
     let Some(model) = found.model.clone() else { return };
     let hop = |n: &u8| {
         let lane = usize::from(*n) % snapshot.lanes.len();
-        Hop { lane, model: model.clone(), substituted: false, context: None }
+        Hop { lane, model: model.clone(), substituted: false, context: None, tier: 0 }
     };
     let hops: Vec<Hop> = lanes.iter().take(4).map(hop).collect();
     let mut ex = Exchange::new(Rc::clone(&snapshot), taken, found, None, Plan { hops }, 1);

@@ -246,7 +246,7 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
     let Some(failed) = failed else { return };
     let again = again(ex, kind.is);
     let snapshot = Rc::clone(&ex.snapshot);
-    let same = |hop: &Hop| same_provider(&snapshot, hop.lane, failed.lane);
+    let same = |hop: &Hop| hop.provider(&snapshot) == failed.provider(&snapshot);
     let mut left = ex.plan.hops.split_off(ex.cursor.min(ex.plan.hops.len()));
     let former = left.first().map(|hop| hop.lane);
     match kind.is {
@@ -272,7 +272,7 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
             left = largest_first(left);
         }
         ContentPolicy | ClientFault => left.retain(|hop| !same(hop)),
-        Transient | Empty | Garbled | Stalled => {}
+        Transient | Empty | Garbled | Stalled => left = others_first(ex, left, &failed),
     }
     if !again {
         left.clear();
@@ -281,6 +281,21 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
     ex.plan.hops.extend(left);
     out.next = ex.cluster(ex.cursor).filter(|_| changed).map(str::to_owned);
     ex.sealed = ex.cursor >= ex.plan.hops.len();
+}
+
+/// What fails at one provider likely fails with its other keys, too: of the same tier, providers that were not asked yet
+/// come first. A try that is repeated where it failed is the configuration's wish and comes before them.
+fn others_first(ex: &Exchange, left: Vec<Hop>, failed: &Hop) -> Vec<Hop> {
+    let provider = |hop: &Hop| hop.provider(&ex.snapshot);
+    let asked = |hop: &Hop| {
+        let mut asked = ex.tries.iter().filter_map(|tried| ex.plan.hops.get(tried.hop));
+        asked.any(|before| provider(before) == provider(hop))
+    };
+    let (mut first, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|hop| hop == failed);
+    let (others, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|hop| hop.tier == failed.tier && !asked(hop));
+    first.extend(others);
+    first.extend(left);
+    first
 }
 
 /// By context, the plan's order among equals; those that do not say come last. A plan is short, and the library's sort is
@@ -296,11 +311,6 @@ fn largest_first(mut hops: Vec<Hop>) -> Vec<Hop> {
 /// May another candidate be asked at all? For errors of the request only if the configuration says so.
 fn again(ex: &Exchange, is: Disposition) -> bool {
     is.also().is_none_or(|also| ex.snapshot.retry.also.contains(&also))
-}
-
-fn same_provider(snapshot: &Snapshot, one: usize, other: usize) -> bool {
-    let provider = |lane: usize| snapshot.lanes.get(lane).map(|l| l.provider);
-    provider(one) == provider(other)
 }
 
 /// Does Envoy's policy retry it (`rds.yaml`)?

@@ -6,7 +6,7 @@
 //! behind the others.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::{Resolved, resolve};
 use super::{Ask, Refusal};
@@ -25,9 +25,17 @@ pub struct Hop {
     pub substituted: bool,
     /// Tokens the model takes, if that is known.
     pub context: Option<u64>,
+    /// Which of them may change places once one has failed: the asked model's, each fallback's, those that rest.
+    pub tier: u32,
 }
 
 impl Hop {
+    /// Its provider's index. `None`: its lane is not of this configuration.
+    #[must_use]
+    pub fn provider(&self, snapshot: &Snapshot) -> Option<usize> {
+        snapshot.lanes.get(self.lane).map(|lane| lane.provider)
+    }
+
     /// What a rest may be about. `None`: its lane is not of this configuration.
     #[must_use]
     pub fn place<'a>(&'a self, snapshot: &'a Snapshot) -> Option<Place<'a>> {
@@ -62,11 +70,11 @@ pub fn plan(
 ) -> Result<Plan, Refusal> {
     let mut pool = Vec::new();
     let mut known = BTreeSet::new();
-    let mut floor = expand(snapshot, resolve(snapshot, ask, "model")?, 0, &mut known, &mut pool);
-    for (i, fallback) in ask.fallbacks.iter().enumerate() {
+    let mut floor = expand(snapshot, resolve(snapshot, ask, "model")?, (0, 0), &mut known, &mut pool);
+    for ((i, fallback), tier) in ask.fallbacks.iter().enumerate().zip(1..) {
         let found = resolve(snapshot, Ask { model: fallback, ..ask }, &format!("fallbacks[{i}]"))?;
         // After everything the model itself has, in the client's order.
-        floor = expand(snapshot, found, floor, &mut known, &mut pool);
+        floor = expand(snapshot, found, (floor, tier), &mut known, &mut pool);
     }
     let unserved = pool.is_empty();
     // Before the rests: what no provider takes is refused, whoever rests.
@@ -89,26 +97,36 @@ pub fn plan(
     let first = pool.first().map(|w| (w.hop.lane, w.hop.model.clone()));
     let is_first = |hop: &Hop| first.as_ref().is_some_and(|(lane, model)| *lane == hop.lane && *model == hop.model);
     let last: Vec<_> = pool.extract_if(.., |w| due(w) && !is_first(&w.hop)).collect();
-    pool.extend(last);
-    let well = pool.len();
     sort(&mut down, &|a, b| until(a).cmp(&until(b)));
-    pool.extend(down);
+    let well = pool.len() + last.len();
+    pool.extend(last.into_iter().chain(down).map(|w| Weighted { hop: Hop { tier: u32::MAX, ..w.hop }, ..w }));
     let tries = usize::try_from(snapshot.retry.max).unwrap_or(1).max(1);
     let each = usize::try_from(snapshot.retry.per_candidate).unwrap_or(1).max(1);
     let repeated = |(at, w): (usize, Weighted)| {
         let times = if at >= well || due(&w) { 1 } else { each };
         std::iter::repeat_n(w.hop, times)
     };
-    let hops = pool.into_iter().enumerate().flat_map(repeated).take(tries).collect();
-    Ok(Plan { hops })
+    let hops = pool.into_iter().enumerate().flat_map(repeated).collect();
+    Ok(Plan { hops: within(snapshot, hops, tries) })
 }
 
-/// Every lane of every candidate; of (provider, model) pairs that are `known` already there is nothing more to add. Gives
-/// the priority after all that are there.
+/// So many of them in their order: of each provider one, as far as there is room, so that no outage of one takes all tries.
+fn within(snapshot: &Snapshot, hops: Vec<Hop>, tries: usize) -> Vec<Hop> {
+    let mut asked = BTreeSet::new();
+    let (firsts, others): (Vec<_>, Vec<_>) =
+        hops.into_iter().enumerate().partition(|(_, hop)| asked.insert(hop.provider(snapshot)));
+    let mut places: BTreeMap<usize, Hop> = firsts.into_iter().take(tries).collect();
+    let room = tries - places.len();
+    places.extend(others.into_iter().take(room));
+    places.into_values().collect()
+}
+
+/// Every lane of every candidate, of this lowest priority and tier; of (provider, model) pairs that are `known` already
+/// there is nothing more to add. Gives the priority after all that are there.
 fn expand(
     snapshot: &Snapshot,
     candidates: Vec<Resolved>,
-    floor: u32,
+    (floor, tier): (u32, u32),
     known: &mut BTreeSet<(usize, String)>,
     pool: &mut Vec<Weighted>,
 ) -> u32 {
@@ -128,7 +146,7 @@ fn expand(
             next = next.max(priority.saturating_add(1));
             let share = if total > 0.0 { key.weight / total } else { 1.0 };
             pool.push(Weighted {
-                hop: Hop { lane, model: candidate.model.clone(), substituted, context: candidate.context },
+                hop: Hop { lane, model: candidate.model.clone(), substituted, context: candidate.context, tier },
                 weight: candidate.weight * share,
                 priority,
             });

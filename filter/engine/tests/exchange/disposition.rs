@@ -70,7 +70,7 @@ fn ended(mut ex: Exchange, status: &str, headers: &[(&str, &str)], body: &str) -
     Ended { is, status, left, mark: ex.marks.first().map(|marked| marked.mark) }
 }
 
-const OTHERS: [&str; 4] = ["xai_k1", "anthropic_k1", "openai_k2", "openrouter_k1"];
+const OTHERS: [&str; 4] = ["xai_k1", "anthropic_k1", "openrouter_k1", "openai_k2"];
 const OTHER_KEY_FIRST: [&str; 4] = ["openai_k2", "xai_k1", "anthropic_k1", "openrouter_k1"];
 
 fn error(code: &str, message: &str) -> String {

@@ -38,7 +38,7 @@ fn taken(snapshot: &Snapshot, head: &Pairs) -> Intake {
 fn exchange(snapshot: &Rc<Snapshot>, head: &Pairs, body: &[u8], hops: &[(usize, &str)]) -> Exchange {
     let hops = hops
         .iter()
-        .map(|(lane, model)| Hop { lane: *lane, model: (*model).into(), substituted: false, context: None })
+        .map(|(lane, model)| Hop { lane: *lane, model: (*model).into(), substituted: false, context: None, tier: 0 })
         .collect();
     planned(snapshot, head, body, hops, SECOND)
 }

@@ -35,7 +35,7 @@ pub(crate) fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 /// A try of a model at this cluster.
 pub(crate) fn hop(snapshot: &Snapshot, cluster: &str, model: &str) -> Hop {
     let lane = snapshot.lanes.iter().position(|lane| lane.cluster == cluster).unwrap();
-    Hop { lane, model: model.to_owned(), substituted: false, context: None }
+    Hop { lane, model: model.to_owned(), substituted: false, context: None, tier: 0 }
 }
 
 /// A request of this head and body that is planned so.
