@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::exchange::{Answer, Body, COPIES, Exchange, Head, light_enough, reply_headers, too_heavy, weight};
+use engine::exchange::{Answer, Body, COPIES, Exchange, Head, light_enough, refusal, too_heavy, weight};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use wire::ir::Fault;
@@ -78,10 +78,9 @@ impl Attempt {
             }
             Err(fault) => {
                 // A local reply of an upstream filter goes straight to the client: right for a fault of its own.
-                let status = ex.inbound.status(&fault);
-                let headers = reply_headers(ex.inbound, &ex.request_id, fault.retry_after);
-                ex.abandon(status);
-                host::reply(status, "attache_untranslatable", &headers, &ex.inbound.encode_fault(&fault)).ok()?;
+                let reply = refusal(ex.inbound, &ex.request_id, &fault);
+                ex.abandon(reply.status);
+                host::reply(reply.status, "attache_untranslatable", &reply.headers, &reply.body).ok()?;
             }
         }
         Some(())

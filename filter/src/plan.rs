@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::exchange::{Exchange, Headers, bodiless, local_reply, reply_headers};
+use engine::exchange::{Exchange, Headers, Reply, bodiless, local_reply, refusal};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -66,13 +66,12 @@ impl Plan {
                 (request.inbound(), request.request_id.clone())
             }
         };
-        let told = inbound.status(&fault);
+        let Reply { status: told, headers, body } = refusal(inbound, &request_id, &fault);
         if told != status {
             host::set_header(Map::Response, ":status", told.to_string().as_bytes()).ok()?;
         }
         if !end {
-            let body = inbound.encode_fault(&fault);
-            for (name, value) in reply_headers(inbound, &request_id, None) {
+            for (name, value) in headers {
                 host::set_header(Map::Response, &name, &value).ok()?;
             }
             host::set_header(Map::Response, "content-length", body.len().to_string().as_bytes()).ok()?;
@@ -104,12 +103,13 @@ impl Plan {
             .collect();
         (ex.status, ex.delivered) = (Some(status), true);
         // Its own id says more than ours, if it has one.
-        for (name, value) in reply_headers(ex.inbound, &ex.request_id, fault.retry_after) {
+        let reply = refusal(ex.inbound, &ex.request_id, &fault);
+        for (name, value) in reply.headers {
             if !headers.iter().any(|(have, _)| *have == name) {
                 headers.push((name, value));
             }
         }
-        host::reply(status, "attache_worded", &headers, &ex.inbound.encode_fault(&fault)).is_ok()
+        host::reply(status, "attache_worded", &headers, &reply.body).is_ok()
     }
 
     fn whole_request(&self, size: usize) -> Action {

@@ -11,7 +11,8 @@ use std::rc::{Rc, Weak};
 
 use engine::config::snapshot::Snapshot;
 use engine::exchange::{
-    COPIES, Denial, Exchange, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, reply_headers,
+    COPIES, Denial, Exchange, Headers, Intake, admission_fault, estimate, intake, local_reply, malformed, refusal,
+    reply_headers,
 };
 use engine::govern::price::Service;
 use engine::keys::{digest, wipe};
@@ -162,7 +163,7 @@ impl Request {
             Operation::ListModels => {
                 let models =
                     intake.inbound.encode_models(&listed(&snapshot, caller.as_ref().map(|caller| caller.key.as_ref())));
-                let headers = reply_headers(intake.inbound, &self.request_id, None);
+                let headers = reply_headers(intake.inbound, &self.request_id);
                 self.reply(200, &headers, &models)
             }
             Operation::Chat | Operation::CountTokens => match self.scan.take() {
@@ -177,7 +178,7 @@ impl Request {
         let inbound = self.inbound();
         match inbound.encode_count(estimate(scan.len)) {
             Some(body) => {
-                let mut headers = reply_headers(inbound, &self.request_id, None);
+                let mut headers = reply_headers(inbound, &self.request_id);
                 headers.push(("x-attache-estimated".to_owned(), b"true".to_vec()));
                 self.reply(200, &headers, &body)
             }
@@ -196,8 +197,8 @@ impl Request {
 
     fn refuse_in(&mut self, inbound: &dyn Inbound, fault: &Fault) -> Planned {
         vm::with(|vm| vm.metrics.add(Counter::Refused));
-        let headers = reply_headers(inbound, &self.request_id, fault.retry_after);
-        self.reply(inbound.status(fault), &headers, &inbound.encode_fault(fault))
+        let reply = refusal(inbound, &self.request_id, fault);
+        self.reply(reply.status, &reply.headers, &reply.body)
     }
 
     fn reply(&mut self, status: u16, headers: &Headers, body: &[u8]) -> Planned {

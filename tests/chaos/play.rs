@@ -191,7 +191,7 @@ fn check(
     let tries = tries(answer);
     ensure(loose || tries == Some(expected.tries()), || format!("it tells of {tries:?} tries"))?;
     let named = trail(answer);
-    let steps: Vec<&str> = named.split(" → ").filter(|step| !step.is_empty()).collect();
+    let steps: Vec<&str> = named.split(" -> ").filter(|step| !step.is_empty()).collect();
     let told = lanes.iter().zip(&steps).all(|(lane, step)| step.starts_with(&format!("{}/k1 ", lane.provider)));
     let listed = tries.filter(|tries| *tries > 1).unwrap_or(0);
     ensure(told && steps.len() == listed, || "the trail is another".to_owned())?;
@@ -235,7 +235,7 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String>
 /// How many candidates were asked, as far as the answer says: in what Envoy makes up by the trail alone.
 fn tries(answer: &Answer) -> Option<usize> {
     let trail = trail(answer);
-    let listed = (!trail.is_empty()).then(|| trail.split(" → ").count());
+    let listed = (!trail.is_empty()).then(|| trail.split(" -> ").count());
     answer.header("x-attache-attempts").parse().ok().or(listed)
 }
 

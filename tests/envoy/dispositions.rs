@@ -63,7 +63,7 @@ providers:
     world.mock.host(OPENAI).fault(Fault::status(401).always().for_key("sk-first"));
     let first = world.send(&call(CASES[0], "first")).await;
     served(CASES[0], &first, "first");
-    assert_eq!(steps(&first), "openai/k1 401 → openai/k2 200");
+    assert_eq!(steps(&first), "openai/k1 401 -> openai/k2 200");
     for case in CASES {
         let answer = world.send(&call(case, "resting")).await;
         served(case, &answer, "resting");
@@ -164,13 +164,13 @@ models:
     for case in CASES {
         world.mock.host(OPENAI).fault(refused(400, "context_length_exceeded", "too long").next(1));
         let answer = served_by_the_second(&world, case, &format!("long {case:?}"), "2").await;
-        assert_eq!(steps(&answer), "openai/k1 400 context_too_long → anthropic/k1 200", "{case:?}");
+        assert_eq!(steps(&answer), "openai/k1 400 context_too_long -> anthropic/k1 200", "{case:?}");
 
         let mark = format!("policy {case:?}");
         world.mock.host(OPENAI).fault(refused(400, "content_filter", "no").next(1));
         let answer = world.send(&case.call("vendors", &mark)).await;
         ANTHROPIC_LANE.check_answer(case, &answer, "claude-3-5-haiku", &mark);
-        assert_eq!(steps(&answer), "openai/k1 400 content_policy → anthropic/k1 200", "{case:?}");
+        assert_eq!(steps(&answer), "openai/k1 400 content_policy -> anthropic/k1 200", "{case:?}");
     }
 }
 
@@ -201,7 +201,7 @@ providers:
     }
     world.mock.host(OPENAI).fault(refused(400, "", "The model IS LOADING, try again.").next(1));
     let answer = served_by_the_second(&world, CASES[0], "loading", "2").await;
-    assert_eq!(steps(&answer), "openai/k1 400 transient → anthropic/k1 200");
+    assert_eq!(steps(&answer), "openai/k1 400 transient -> anthropic/k1 200");
     for case in CASES {
         served_by_the_second(&world, case, "resting", "1").await;
     }
@@ -225,7 +225,7 @@ async fn a_limit_without_retry_after_is_rested_until_its_bucket_is_filled() {
         "x-ratelimit-reset-tokens": "1ms",
     })));
     let answer = served_by_the_second(&world, CASES[0], "limited", "2").await;
-    assert_eq!(steps(&answer), "openai/k1 429 → anthropic/k1 200");
+    assert_eq!(steps(&answer), "openai/k1 429 -> anthropic/k1 200");
     world.mock.host(OPENAI).clear();
     for case in CASES {
         served_by_the_second(&world, case, "resting", "1").await;

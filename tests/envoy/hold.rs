@@ -70,13 +70,13 @@ fn trail(answer: &Answer) -> String {
     String::from_utf8(value.unwrap_or_default()).unwrap()
 }
 
-/// `openai/k1 200 empty 12ms → anthropic/k1 200`, its times aside.
+/// `openai/k1 200 empty 12ms -> anthropic/k1 200`, its times aside.
 fn steps(answer: &Answer) -> Vec<String> {
     let untimed = |step: &str| {
         let words = step.split(' ').filter(|word| !word.ends_with("ms"));
         words.collect::<Vec<_>>().join(" ")
     };
-    trail(answer).split(" → ").map(untimed).collect()
+    trail(answer).split(" -> ").map(untimed).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

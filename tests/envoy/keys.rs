@@ -57,7 +57,7 @@ async fn a_key_with_its_own_candidates_splits_backs_up_and_says_what_it_substitu
             lane.check_answer(case, &answer, model, &mark);
             lane.check(&world.received(lane.host, &mark)[0], model);
             let substituted = answer.headers.get("x-attache-substituted").map(|v| v.as_bytes().to_vec());
-            let expected = (provider == "anthropic").then(|| "gpt-4o-mini→claude-3-5-haiku".as_bytes().to_vec());
+            let expected = (provider == "anthropic").then(|| "gpt-4o-mini->claude-3-5-haiku".as_bytes().to_vec());
             assert_eq!(substituted, expected);
             *served.entry(provider).or_default() += 1;
         }

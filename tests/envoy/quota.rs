@@ -119,7 +119,7 @@ async fn other_models_stand_in_when_a_budget_is_used_up() {
     let by = answers.each_ref().map(|answer| (answer.status, answer.header("x-attache-provider")));
     assert_eq!(by, [(200, "openai"), (200, "anthropic")]);
     let substituted = answers[1].headers.get("x-attache-substituted").map(|value| value.as_bytes().to_vec());
-    assert_eq!(substituted, Some("chat→claude-3-5-haiku".as_bytes().to_vec()));
+    assert_eq!(substituted, Some("chat->claude-3-5-haiku".as_bytes().to_vec()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -287,7 +287,7 @@ fn other_models_stand_in_and_a_shadow_keeps_nobody() {
     assert_eq!(ask(&mut gateway, Dialect::OpenAi).tries[0].lane, "openai_k1");
     let second = ask(&mut gateway, Dialect::OpenAi);
     assert_eq!((second.status(), second.tries[0].lane.as_str()), ("200", "anthropic_k1"));
-    assert_eq!(second.client.header("x-attache-substituted"), "gpt→claude-3-5-haiku-latest");
+    assert_eq!(second.client.header("x-attache-substituted"), "gpt->claude-3-5-haiku-latest");
     ticks(&mut gateway, 3);
     let told = |bank: &Bank| {
         let books = bank.0.borrow();

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
-use engine::exchange::{Exchange, Fit, WORK, limited, reply_headers, weight};
+use engine::exchange::{Exchange, Fit, Reply, WORK, limited, refusal, weight};
 use engine::govern::size::Shape;
 use engine::govern::{self, Governor};
 use engine::route::{Ask, Hop, Plan, Refusal, plan};
@@ -201,9 +201,9 @@ impl Request {
         vm::with(|vm| vm.metrics.add(Counter::Refused));
         let inbound = self.inbound();
         let (fault, more) = limited(refusal, inbound, now);
-        let mut headers = reply_headers(inbound, &self.request_id, fault.retry_after);
+        let Reply { status, mut headers, body } = refusal(inbound, &self.request_id, &fault);
         headers.extend(more);
-        self.reply(inbound.status(&fault), &headers, &inbound.encode_fault(&fault))
+        self.reply(status, &headers, &body)
     }
 }
 

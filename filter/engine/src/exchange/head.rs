@@ -5,6 +5,8 @@
 use wire::mask;
 
 use super::allowed::passes;
+use super::judge::soonest;
+use super::reply::no_retry;
 use super::{Exchange, Headers, vendor};
 use wire::format::bounds::{QUOTED, cut};
 
@@ -56,7 +58,7 @@ pub(super) fn client_head<B: AsRef<[u8]>>(
         out.push(own("x-attache-model", &header_text(&hop.model)));
         if hop.substituted {
             let asked = ex.scan.model.as_deref().unwrap_or_default();
-            out.push(own("x-attache-substituted", &format!("{}→{}", header_text(asked), header_text(&hop.model))));
+            out.push(own("x-attache-substituted", &format!("{}->{}", header_text(asked), header_text(&hop.model))));
         }
     }
     out.push(own("x-attache-attempts", &ex.tries.len().to_string()));
@@ -66,7 +68,12 @@ pub(super) fn client_head<B: AsRef<[u8]>>(
     out.extend(ex.trail().map(|trail| own("x-attache-trail", &trail)));
     out.extend(ex.timing().map(|timing| own("server-timing", &timing)));
     if ex.sealed {
+        soonest(ex, &mut out, now);
         out.push(seal());
+    }
+    // A vendor says so itself; of another vendor's refusal the gateway says it.
+    if status == 401 && !out.iter().any(|(name, _)| name == "x-should-retry") {
+        out.push(no_retry());
     }
     out
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use wire::ir::Fault;
 
 use super::head::seal;
-use super::{Disposition, Exchange, Flaw, Head, Headers, Marked, Status};
+use super::reply::bodiless;
+use super::{Disposition, Exchange, Flaw, Head, Headers, Marked, Status, Try};
 use crate::config::snapshot::{ErrorRule, Snapshot};
 use crate::cooldown::{LONGEST, Mark, Place};
 use crate::route::Hop;
@@ -38,6 +39,7 @@ pub(super) fn judge(ex: &mut Exchange, status: u16, end: bool, told: Option<u64>
     let by_rule = rules(ex).iter().find(|rule| rule.decides(status)).cloned();
     let kind = by_rule.map_or_else(|| by_status(ex, status), |rule| by_rule_of(ex, &rule, now));
     conclude(ex, kind, out);
+    ex.verdict = retryable(ex, kind.is, now);
     false
 }
 
@@ -71,7 +73,9 @@ pub(super) fn refer(ex: &mut Exchange, head: &mut Headers, fault: &Fault, now: u
     conclude(ex, kind, &mut out);
     if ex.sealed {
         retrail(ex, head);
+        soonest(ex, head, now);
         head.push(seal());
+        ex.verdict = retryable(ex, kind.is, now);
         return None;
     }
     let asks = asking(ex, fault.status);
@@ -112,7 +116,8 @@ pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Faul
     retrail(ex, &mut head);
     head.extend(ex.sealed.then(seal));
     ex.answering = Some(Status { judged: status, told: status });
-    ex.verdict = Some(kept(fault));
+    let told = retryable(ex, kind.is, now).unwrap_or_else(|| kept(fault));
+    ex.verdict = Some(Fault { retry_after: seconds_of(ex, now).or(told.retry_after), ..told });
     out.set = Some(head);
     out
 }
@@ -155,6 +160,34 @@ impl Exchange {
         };
         let lane = self.plan.hops.get(current.hop)?.lane;
         well.then_some(Marked { of: self.tries.len() - 1, lane, mark: Mark::Served(current.started) })
+    }
+}
+
+/// The last candidate refuses the request for what it is, but one before it might have served it: the client hears what
+/// makes it ask again.
+fn retryable(ex: &Exchange, is: Disposition, now: u64) -> Option<Fault> {
+    if !ex.sealed || is.also().is_none() {
+        return None;
+    }
+    let passes =
+        |t: &&Try| t.disposition.is_some_and(|is| is.also().is_none() && is != HardDown) && t.status != Some(404);
+    let earlier = ex.tries.iter().rev().skip(1).find(passes)?;
+    let status = earlier.status.filter(|status| retried(*status)).unwrap_or(503);
+    Some(Fault { retry_after: seconds_of(ex, now), ..bodiless(status) })
+}
+
+/// Seconds until the first of those who told a time may be asked again, if the last try told one or none of its own.
+fn seconds_of(ex: &Exchange, now: u64) -> Option<u64> {
+    let until = ex.tries.iter().filter_map(|tried| tried.told).min()?;
+    Some(until.saturating_sub(now).div_ceil(1_000_000_000))
+}
+
+/// The last of several who told a time is not always the first to be back.
+pub(super) fn soonest(ex: &Exchange, head: &mut Headers, now: u64) {
+    let told = head.iter().any(|(name, _)| name == "retry-after" || name == "retry-after-ms");
+    if let Some(seconds) = seconds_of(ex, now).filter(|_| told && ex.tries.len() > 1) {
+        head.retain(|(name, _)| name != "retry-after" && name != "retry-after-ms");
+        head.push(("retry-after".to_owned(), seconds.to_string().into_bytes()));
     }
 }
 

@@ -41,7 +41,9 @@ pub use fit::Fit;
 pub use hold::Flaw;
 pub use intake::{Intake, intake};
 pub use limited::{dollars, limited};
-pub use reply::{Denial, abandoned, admission_fault, bodiless, local_reply, malformed, needs_key, reply_headers};
+pub use reply::{
+    Denial, Reply, abandoned, admission_fault, bodiless, local_reply, malformed, needs_key, refusal, reply_headers,
+};
 pub use settle::{Outcome, Settled, SettledTry, TryUsage, estimate};
 pub use vendor::request_id_header;
 pub use weight::{COPIES, WORK, light_enough, too_heavy, weight};

@@ -99,16 +99,45 @@ pub fn bodiless(status: u16) -> Fault {
     fault
 }
 
+/// An answer of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// As the client's dialect has it.
+    pub status: u16,
+    /// All of them, but for the length.
+    pub headers: Headers,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// An error of our own, in the client's dialect.
+#[must_use]
+pub fn refusal(inbound: &dyn Inbound, request_id: &[u8], fault: &Fault) -> Reply {
+    let mut headers = reply_headers(inbound, request_id);
+    headers.extend(fault.retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string().into_bytes())));
+    headers.extend((fault.kind == FaultKind::Authentication).then(no_retry));
+    let told = Fault { request_id: id(request_id).map(str::to_owned), ..fault.clone() };
+    Reply { status: inbound.status(fault), headers, body: inbound.encode_fault(&told) }
+}
+
+/// Clients that repeat every error for minutes, such as Claude Code, end at once where the vendor says this.
+pub(super) fn no_retry() -> (String, Vec<u8>) {
+    ("x-should-retry".to_owned(), b"false".to_vec())
+}
+
 /// The head of an answer of our own, its status aside. The id is the one Envoy gave the request: a client's SDK shows it,
 /// and Envoy's log has it.
 #[must_use]
-pub fn reply_headers(inbound: &dyn Inbound, request_id: &[u8], retry_after: Option<u64>) -> Headers {
+pub fn reply_headers(inbound: &dyn Inbound, request_id: &[u8]) -> Headers {
     let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
-    // Whatever stands in front of Envoy may have chosen it.
-    let tame = (1..=128).contains(&request_id.len()) && request_id.iter().all(u8::is_ascii_graphic);
-    if let Some(name) = request_id_header(inbound.name()).filter(|_| tame) {
-        headers.push((name.to_owned(), request_id.to_vec()));
+    if let Some((name, id)) = request_id_header(inbound.name()).zip(id(request_id)) {
+        headers.push((name.to_owned(), id.as_bytes().to_vec()));
     }
-    headers.extend(retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string().into_bytes())));
     headers
+}
+
+/// An id that may be told: whatever stands in front of Envoy may have chosen it.
+fn id(request_id: &[u8]) -> Option<&str> {
+    let tame = (1..=128).contains(&request_id.len()) && request_id.iter().all(u8::is_ascii_graphic);
+    std::str::from_utf8(request_id).ok().filter(|_| tame)
 }

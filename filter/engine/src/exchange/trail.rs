@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Disposition, Exchange, Flaw, Try};
 
 impl Exchange {
-    /// `x-attache-trail`, once there was more than one try: `openai/k1 429 12ms → openai/k2 200 empty 30ms → groq/k1 200`.
+    /// `x-attache-trail`, once there was more than one try: `openai/k1 429 12ms -> openai/k2 200 empty 30ms -> groq/k1 200`.
     /// The time is that until a try had failed. A try without an answer has `none` for its status.
     #[must_use]
     pub fn trail(&self) -> Option<String> {
@@ -14,7 +14,7 @@ impl Exchange {
         }
         let steps: Vec<String> = self.tries.iter().filter_map(|t| self.step(t)).collect();
         // Names of the configuration and numbers: nothing a client chose.
-        Some(steps.join(" → "))
+        Some(steps.join(" -> "))
     }
 
     fn step(&self, t: &Try) -> Option<String> {

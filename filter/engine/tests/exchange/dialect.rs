@@ -5,10 +5,10 @@ use std::rc::Rc;
 use engine::config::snapshot::Snapshot;
 use engine::cooldown::Cooldowns;
 use engine::draw::Draw;
-use engine::exchange::{Answer, Body, Exchange, Fit, Headers, Settled, Status, estimate, intake, reply_headers};
+use engine::exchange::{Answer, Body, Exchange, Fit, Headers, Settled, Status, estimate, intake, refusal};
 use engine::route::{Ask, Refusal, plan};
 use serde_json::{Value, json};
-use wire::ir::{Fault, Operation};
+use wire::ir::{Fault, FaultKind, Operation};
 use wire::scan::scan;
 
 use crate::support::{self, CHAT, MESSAGES, SECOND, get, pairs};
@@ -131,8 +131,62 @@ fn ids_and_limits_cross_the_dialects_and_stay_as_they_are_within_one() {
 #[test]
 fn an_answer_of_our_own_has_envoys_id_unless_it_could_break_a_header() {
     for (id, expected) in [(&b"5f2a-1"[..], Some("5f2a-1")), (b"", None), (b"a\r\nb", None), (&[0xff; 4], None)] {
-        let headers = reply_headers(exchange(MESSAGES, &json!({}), &[]).inbound, id, Some(3));
-        assert_eq!((get(&headers, "request-id"), get(&headers, "retry-after")), (expected, Some("3")));
+        let fault = Fault { retry_after: Some(3), ..Fault::new(FaultKind::Authentication, "who?") };
+        let reply = refusal(exchange(MESSAGES, &json!({}), &[]).inbound, id, &fault);
+        assert_eq!((get(&reply.headers, "request-id"), get(&reply.headers, "retry-after")), (expected, Some("3")));
+        assert_eq!((reply.status, get(&reply.headers, "x-should-retry")), (401, Some("false")));
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["request_id"], json!(expected));
+    }
+}
+
+/// A try that fails so, before others.
+fn failed(ex: &mut Exchange, cluster: &str, head: &[(&str, &str)]) {
+    ex.begin(cluster, 3 * SECOND).unwrap();
+    let (mut answer, _) = Answer::head(ex, &pairs(head), false, 4 * SECOND).unwrap();
+    answer.body(ex, b"{}", true, 4 * SECOND);
+}
+
+#[test]
+fn a_client_is_told_the_soonest_time_of_all_that_were_asked() {
+    let limited = |seconds| [(":status", "429"), ("retry-after", seconds)];
+    for (path, last) in
+        [(CHAT, "anthropic_k1"), (CHAT, "openai_k1"), (MESSAGES, "anthropic_k1"), (MESSAGES, "openai_k1")]
+    {
+        let first = if last == "openai_k1" { "anthropic_k1" } else { "openai_k1" };
+        for (one, other, told) in [("7", "300", "7"), ("300", "7", "7"), ("300", "300", "300")] {
+            let mut ex = exchange(path, &json!({}), &[first, last]);
+            failed(&mut ex, first, &limited(one));
+            let (head, ..) = answered(&mut ex, last, &limited(other), "{}");
+            assert_eq!(get(&head, "retry-after"), Some(told), "{path} {last}: {one}, then {other}");
+            assert_eq!(head.iter().filter(|(name, _)| name == "retry-after").count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_after_what_may_pass_is_told_as_what_may_pass() {
+    for path in [CHAT, MESSAGES] {
+        for (first, last, told) in [
+            ("503", "400", Some(503)),
+            ("429", "422", Some(429)),
+            ("529", "413", Some(529)),
+            ("500", "400", Some(500)),
+            // It would be refused again, wherever it came from.
+            ("401", "400", None),
+            ("404", "400", None),
+            ("503", "502", None),
+        ] {
+            let mut ex = exchange(path, &json!({}), &["openai_k1", "anthropic_k1"]);
+            failed(&mut ex, "openai_k1", &[(":status", first), ("retry-after", "7")]);
+            answered(&mut ex, "anthropic_k1", &[(":status", last)], "{}");
+            let verdict = ex.verdict.as_ref();
+            assert_eq!(verdict.map(|fault| fault.status), told, "{path}: {first}, then {last}");
+            assert!(verdict.is_none_or(|fault| matches!(fault.retry_after, Some(6 | 7))), "{verdict:?}");
+        }
+        let mut ex = exchange(path, &json!({}), &["openai_k1"]);
+        answered(&mut ex, "openai_k1", &[(":status", "400")], "{}");
+        assert_eq!(ex.verdict, None, "{path}: alone");
     }
 }
 

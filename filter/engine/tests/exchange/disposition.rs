@@ -274,7 +274,7 @@ fn a_try_without_an_answer_is_noted_when_the_next_begins_or_none_does() {
     assert_eq!((ex.marks.len(), ex.marks[1].of, ex.marks[1].mark), (2, 1, Mark::Failed));
     ex.unanswered(NOW + 3 * SECOND);
     assert_eq!(ex.marks.len(), 2, "once");
-    assert_eq!(ex.trail().unwrap(), "openai/k1 none 1000ms → xai/k1 none 1000ms");
+    assert_eq!(ex.trail().unwrap(), "openai/k1 none 1000ms -> xai/k1 none 1000ms");
     assert_eq!(ex.served(), None);
 }
 
@@ -320,7 +320,7 @@ fn the_trail_says_more_than_the_status_where_there_is_more() {
     ex.begin("openrouter_k1", NOW + SECOND).unwrap();
     let head = pairs(&[(":status", "503")]);
     Answer::head(&mut ex, &head, true, NOW + SECOND).unwrap();
-    assert_eq!(ex.trail().unwrap(), "openai/k1 400 context_too_long 0ms → openrouter/k1 503 0ms");
+    assert_eq!(ex.trail().unwrap(), "openai/k1 400 context_too_long 0ms -> openrouter/k1 503 0ms");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_stream_that_fails_before_content_is_a_failed_try_of_a_fitting_status() {
                             }
                         };
                         let trail =
-                            format!("{}/k1 200 {word} 2000ms → openai/k2 none", cluster.strip_suffix("_k1").unwrap());
+                            format!("{}/k1 200 {word} 2000ms -> openai/k2 none", cluster.strip_suffix("_k1").unwrap());
                         assert_eq!(ex.trail(), Some(trail));
                     }
                 }

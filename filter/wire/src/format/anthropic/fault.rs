@@ -13,7 +13,10 @@ pub(super) fn encode(fault: &Fault) -> Vec<u8> {
             o.str("message", &fault.message);
         });
         // Always there; clients read the id from the header of that name.
-        o.literal("request_id", "null");
+        match &fault.request_id {
+            Some(id) => o.str("request_id", id),
+            None => o.literal("request_id", "null"),
+        }
     });
     out
 }
