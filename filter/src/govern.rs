@@ -28,6 +28,8 @@ pub(crate) struct Stage {
     /// Only where tokens or money are counted.
     shape: Option<Shape>,
     service: Service,
+    /// The client's.
+    format: &'static str,
     /// The tokens of its prompt for the models of its plan, once they were asked for.
     tally: Option<Tally>,
     /// What it waited for will not come.
@@ -61,10 +63,16 @@ struct Asking {
 
 impl Stage {
     /// Nothing asked yet.
-    pub(crate) fn new(plan: Plan, accounts: &Rc<[Account]>, scan: &Scan, body: &[u8], service: Service) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        accounts: &Rc<[Account]>,
+        scan: &Scan,
+        body: &[u8],
+        (format, service): (&'static str, Service),
+    ) -> Self {
         let governor = Governor::new(Rc::clone(accounts));
         let shape = governor.needs_rates().then(|| Shape::of(scan, body));
-        Self { plan, governor, shape, service, tally: None, lost: false }
+        Self { plan, governor, shape, service, format, tally: None, lost: false }
     }
 
     /// What it waits for will not come.
@@ -120,6 +128,7 @@ impl Stage {
                 }
             }
             let rates = rated.as_deref();
+            let shape = shape.told(provider.format.name() == self.format);
             let size = shape.at(rates.map(|rated| &rated.rates));
             let candidate = Candidate::new(&provider.name, rates, &size, self.service, rule);
             tries.push(if blind { candidate.likely() } else { candidate });

@@ -47,7 +47,7 @@ impl Request {
                 if let Err(fault) = self.fetch(scan.len) {
                     return self.refuse(&fault);
                 }
-                Stage::new(plan, accounts, &scan, &self.body, self.service)
+                Stage::new(plan, accounts, &scan, &self.body, (self.inbound().name(), self.service))
             }
         };
         loop {

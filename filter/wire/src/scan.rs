@@ -19,6 +19,7 @@ use crate::json::find::Name;
 mod inside;
 mod list;
 mod name;
+mod own;
 mod reach;
 pub mod routing;
 mod twin;
@@ -81,7 +82,7 @@ pub struct Scan {
     pub routing: Routing,
     /// Members of [`ROUTING`] that one provider is not to see.
     pub withheld: Vec<&'static str>,
-    /// What the names of the members say of the prompt the model will see.
+    /// What the names of the members say of the prompt the model will see, at providers of any format.
     pub reach: Reach,
     /// Number of members; tells whether an insertion needs a comma.
     pub members: usize,
@@ -126,6 +127,12 @@ impl Scan {
     #[must_use]
     pub fn term(&self, name: &str) -> Option<Range<usize>> {
         self.terms.iter().find(|(have, _)| *have == name).map(|(_, at)| at.clone())
+    }
+
+    /// Members that providers of another format never see, under which one of this format may work beyond.
+    fn own_members(&self) -> impl Iterator<Item = (&'static str, Range<usize>)> {
+        let routing = self.routing.members.iter().map(|(name, at)| (*name, at.value.clone()));
+        self.terms.iter().cloned().chain(routing).filter(|(name, _)| own::is_own(name))
     }
 
     /// The edit that adds one member at the end of an object that keeps at least one. `json` is its value.
@@ -210,8 +217,20 @@ pub const ASIDE: &[&str] = &[
 ];
 
 /// Members that say on which terms a request is served: how often, where, how soon, with which tools, how long its prompt
-/// is kept.
-pub const TERMS: &[&str] = &["best_of", "inference_geo", "n", "prompt_cache_options", "speed", "tools"];
+/// is kept, what the vendor does besides.
+pub const TERMS: &[&str] = &[
+    "best_of",
+    "container",
+    "context_management",
+    "inference_geo",
+    "mcp_servers",
+    "n",
+    "prediction",
+    "prompt_cache_options",
+    "search_parameters",
+    "speed",
+    "tools",
+];
 
 /// One member that was asked for.
 struct Found<'a> {
@@ -300,7 +319,9 @@ impl<'a> Visitor<'a> for &mut Pass<'a> {
                 }
             }
             if self.top {
-                self.reach = self.reach.max(Reach::of(&text));
+                if !own::is_own(&text) {
+                    self.reach = self.reach.max(Reach::of(&text));
+                }
                 if self.twin.is_none() {
                     self.twin = twin::known(&text).map(|known| (text.into_owned(), known));
                 }
@@ -336,7 +357,8 @@ impl Scan {
             name if ROUTING.contains(&name) => self.routing.take(name, value, at),
             name if ASIDE.contains(&name) => self.aside.push((name, at)),
             _ => {
-                if !null {
+                // Servers of open models take a negative number for no bound.
+                if !(null || json::is_negative(value)) {
                     let bound = json::whole(value.get());
                     self.max_tokens = Some(bound.ok_or_else(|| Malformed::expected(name, value, "whole number"))?);
                 }

@@ -68,7 +68,7 @@ impl Exchange {
         if !kept || self.operation != Operation::Chat {
             return Used { cost: Some(0), ..Used::default() };
         }
-        let size = self.terms.shape.map(|shape| shape.at(rates));
+        let size = self.terms.shape.map(|shape| shape.told(!self.translates(t.hop)).at(rates));
         let bounds = Bounds::of(size.as_ref(), rates);
         let capped = bounds.cap(&t.usage) != t.usage;
         let usual = bounds.cap(&self.usual(t, settled, size.as_ref()));

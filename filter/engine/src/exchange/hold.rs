@@ -4,8 +4,8 @@
 //! the bytes; its buffer always has what the client would see, since it can be let go from outside a callback and can be
 //! changed only within one.
 //!
-//! Does not: judge what an answer is worth. A stream that says why it stopped is whole, also if it said nothing: the
-//! provider has done (and billed) what was asked.
+//! Does not: judge what an answer is worth. A stream that says why it stopped, in a word that is known, is whole, also if
+//! it said nothing: the provider has done (and billed) what was asked.
 
 use wire::format::StreamDecode;
 use wire::ir::{Event, Fault, FaultKind};
@@ -123,7 +123,7 @@ impl Hold {
     pub(super) fn note(&mut self, event: &Event) {
         self.content |= event.is_content();
         match event {
-            Event::Stop(_) => self.stopped = true,
+            Event::Stop(stop) => self.stopped |= stop.is_known(),
             Event::Fault(fault) if !self.content => self.fault = Some(fault.clone()),
             Event::Start { .. }
             | Event::PartStart { .. }

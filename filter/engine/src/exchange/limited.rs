@@ -26,19 +26,27 @@ pub fn limited(refusal: &Refusal, inbound: &dyn Inbound, now: u64) -> (Fault, He
         Refusal::Unbounded(missing) => {
             let (param, message) = match missing {
                 Missing::MaxTokens => {
-                    ("max_tokens", "`max_tokens` is missing: a strict limit takes no answer of any length.")
+                    let message = "`max_tokens` is missing: a strict limit takes no answer of any length.";
+                    ("max_tokens", message.to_owned())
                 }
-                Missing::Text => (
-                    "messages",
-                    "A strict limit takes no request whose prompt may be of any size: images, files and tools of the \
-                     provider need a model whose context is known.",
-                ),
-                Missing::ServiceTier => ("service_tier", "The price of this service tier is not known."),
+                Missing::Text(member) => (*member, of_any_size(member)),
+                Missing::ServiceTier => ("service_tier", "The price of this service tier is not known.".to_owned()),
             };
-            let fault = Fault::new(FaultKind::InvalidRequest, message).with_param(param);
-            (fault.with_code("unbounded_request"), Headers::new())
+            let mut fault = Fault::new(FaultKind::InvalidRequest, message).with_code("unbounded_request");
+            fault.param = Some(param.to_owned()).filter(|param| !param.is_empty());
+            (fault, Headers::new())
         }
     }
+}
+
+fn of_any_size(member: &str) -> String {
+    let reason = match member {
+        "messages" => "images and files need a model whose context is known",
+        "tools" => "a tool that the provider runs may read any amount of text",
+        "" => return "A strict limit takes no request in which escapes may hide parts that are not text.".to_owned(),
+        _ => "under it the provider may add any amount of text",
+    };
+    format!("`{member}` is in the way: a strict limit takes no prompt of any size, and {reason}.")
 }
 
 /// It does not fit into the limit when that is empty, either. Whichever is larger counts, what the record says or what the

@@ -114,14 +114,12 @@ fn read(ex: &Exchange, format: &dyn Outbound, body: &[u8]) -> Result<(Usage, Opt
     if ex.operation != Operation::Chat {
         return NoAnswer::unless_object(body).map(|_| (Usage::default(), None));
     }
+    let usage = format.glance(body)?;
     if goes_on(ex) {
-        return format.glance(body).map(|usage| (usage, None));
+        return Ok((usage, None));
     }
-    match format.decode_response(body) {
-        Ok(response) => Ok((response.usage, Some(response))),
-        // The glance may know better: an error has no choices either.
-        Err(problem) => Err(format.glance(body).err().unwrap_or(NoAnswer::Garbled(problem))),
-    }
+    let response = format.decode_response(body).map_err(NoAnswer::Garbled)?;
+    Ok((response.usage, Some(response)))
 }
 
 /// A whole error of the client's own format, whose body may say that another candidate should be asked.

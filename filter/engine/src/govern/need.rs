@@ -116,8 +116,8 @@ pub enum Missing {
     /// How long its answer may be.
     #[default]
     MaxTokens,
-    /// Its prompt as text: the size of anything else is known to nobody.
-    Text,
+    /// Its prompt as text: nobody knows the size of what this member brings. Empty: nobody can name it.
+    Text(&'static str),
     /// A service tier with a known price.
     ServiceTier,
 }
@@ -130,7 +130,7 @@ impl<'a> Candidate<'a> {
         let told = rated.filter(|_| price == Price::Told).map(|rated| &rated.rates);
         let money = |of: &dyn Fn(&Rates) -> Option<u64>| told.map_or(Some(0), of);
         let missing = match (size.input_worst, size.output_worst) {
-            (None, _) => Missing::Text,
+            (None, _) => Missing::Text(size.way),
             (_, None) => Missing::MaxTokens,
             (Some(_), Some(_)) => Missing::ServiceTier,
         };

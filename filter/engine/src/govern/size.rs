@@ -46,6 +46,8 @@ const ANSWER: u64 = 1024;
 pub struct Size {
     /// No prompt is longer. None: nothing bounds it.
     pub input_worst: Option<u64>,
+    /// The member of the body for which nothing does; empty if nobody can name it.
+    pub way: &'static str,
     /// As a rule.
     pub input_expected: u64,
     /// All its answers together are not longer. None: nothing bounds them.
@@ -70,6 +72,8 @@ pub struct Shape {
     /// Answers it asks for. None: not a number.
     answers: Option<u64>,
     audio: bool,
+    /// It goes to a provider of the client's own format.
+    same: bool,
     /// Somebody has counted: the prompt has no more tokens than these, a vendor's preamble aside.
     exact: Option<u64>,
 }
@@ -95,21 +99,31 @@ impl Shape {
         let answers = times("n").zip(times("best_of")).map(|(n, best)| n.max(best).max(1));
         // Of two bounds some providers heed the one, some the other.
         let bounds = [&scan.max_tokens_at, &scan.max_completion_tokens_at].into_iter().flatten();
-        let most = bounds.filter_map(|at| whole(text(at.value.clone()))).max();
+        let bounds = bounds.map(|at| text(at.value.clone())).filter(|bound| *bound != "null");
+        // Zero or less may mean no bound.
+        let most = bounds.map(|bound| whole(bound).filter(|most| *most > 0)).collect::<Option<Vec<_>>>();
+        let most = most.and_then(|most| most.into_iter().max());
         Self {
             bytes: body.len() as u64,
             prompt: Prompt::of(scan, body),
-            most: most.filter(|most| *most > 0),
+            most,
             answers,
             audio: scan.aside("audio").is_some() || scan.aside("modalities").is_some(),
+            same: true,
             exact: None,
         }
+    }
+
+    /// The same at a provider of this format or another. What translation leaves out does not count there.
+    #[must_use]
+    pub fn told(self, same: bool) -> Self {
+        Self { same, ..self }
     }
 
     /// The prompt is nothing but text, and short enough to be counted.
     #[must_use]
     pub fn is_countable(&self) -> bool {
-        self.prompt.reach <= Reach::Instructed && self.prompt.tools == 0 && self.bytes <= COUNTED
+        self.prompt.at(self.same).0 <= Reach::Instructed && self.prompt.tools == 0 && self.bytes <= COUNTED
     }
 
     /// The same, with what was counted by who has the tokenizer of every model that may be asked.
@@ -126,22 +140,24 @@ impl Shape {
         let most = self.most.or(rates.and_then(|rates| rates.max_output));
         let output_worst = most.zip(self.answers).map(|(most, answers)| most.saturating_mul(answers));
         let usual = calibration.p95_output.unwrap_or(ANSWER).saturating_mul(self.answers.unwrap_or(1));
-        let input_worst = self.input(rates, window);
+        let (reach, way) = self.prompt.at(self.same);
+        let input_worst = self.input(reach, rates, window);
         let text = calibration.tokens(self.bytes.saturating_sub(self.prompt.data));
         let expected = text.saturating_add(self.prompt.media.saturating_mul(IMAGE)).min(window.unwrap_or(u64::MAX));
         Size {
             input_worst,
+            way,
             input_expected: expected.min(input_worst.unwrap_or(u64::MAX)),
             output_worst,
             output_expected: usual.min(output_worst.unwrap_or(u64::MAX)),
             long_cache: self.prompt.long_cache,
-            media: self.prompt.reach >= Reach::Media,
+            media: reach >= Reach::Media,
             audio: self.audio,
         }
     }
 
-    fn input(&self, rates: Option<&Rates>, window: Option<u64>) -> Option<u64> {
-        let instructions = match self.prompt.reach {
+    fn input(&self, reach: Reach, rates: Option<&Rates>, window: Option<u64>) -> Option<u64> {
+        let instructions = match reach {
             Reach::Said => 0,
             Reach::Instructed => INSTRUCTIONS,
             Reach::Media => return window,

@@ -7,7 +7,7 @@ use engine::cooldown::Mark;
 use engine::exchange::{Answer, Body, Exchange, Flaw, Head, Headers, Marked, Outcome};
 use serde_json::json;
 
-use crate::support::{self, SECOND, SIDES, get, pairs};
+use crate::support::{self, CHAT, MESSAGES, SECOND, SIDES, get, pairs};
 
 fn snapshot() -> Rc<Snapshot> {
     let config = json!({
@@ -202,6 +202,34 @@ fn bytes_and_time_end_the_wait_and_a_hard_limit_ends_the_try() {
     let head = answer.late(&mut ex, 6 * SECOND).unwrap();
     assert_eq!(get(&head.set.unwrap(), ":status"), Some("504"), "the provider's own limit");
     assert_eq!((ex.tries[0].flaw, ex.sealed), (Some(Flaw::Stalled), false));
+}
+
+#[test]
+fn keep_alives_reach_every_client_once_the_wait_is_over() {
+    for (path, _) in SIDES {
+        for (_, cluster) in SIDES {
+            let body = br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
+            let keys = json!({"keys": [{"name": "k1", "models": ["*"]}]});
+            let providers = json!({"openai": keys, "anthropic": keys});
+            let config = json!({"version": 1, "providers": providers, "hold": {"max": "10s"}});
+            let mut ex = support::exchange(&support::snapshot(config), path, body, &[cluster]);
+            ex.begin(cluster, SECOND).unwrap();
+            let mut answer = stream(&mut ex);
+            for piece in 2..9 {
+                let held = answer.body(&mut ex, b": k\n\n", false, piece * SECOND);
+                assert!(matches!(held, Body::Hold | Body::Stage(_)), "{path} {cluster}: {held:?}");
+            }
+            assert!(answer.late(&mut ex, 11 * SECOND).unwrap().set.is_some());
+            for piece in 13..20 {
+                let expected = match (path, (path == CHAT) == (cluster == "openai_k1")) {
+                    (_, true) => Body::Keep,
+                    (MESSAGES, false) => Body::Replace(b"event: ping\ndata: {\"type\":\"ping\"}\n\n".to_vec()),
+                    (_, false) => Body::Replace(b": ping\n\n".to_vec()),
+                };
+                assert_eq!(answer.body(&mut ex, b": k\n\n", false, piece * SECOND), expected, "{path} {cluster}");
+            }
+        }
+    }
 }
 
 #[test]

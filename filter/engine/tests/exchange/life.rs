@@ -128,7 +128,7 @@ fn usage_is_read_on_the_way_and_a_whole_answer_is_settled_once() {
     let s = snapshot(&json!({}));
     let mut ex = exchange(&s, &chat(&[]), BODY, &[(0, "m")]);
     ex.begin("openai_k1", SECOND);
-    let answer = r#"{"id":"x","choices":[{}],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}"#;
+    let answer = r#"{"id":"x","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}"#;
     respond(&mut ex, &[(":status", "200"), ("content-type", "application/json")], answer, 2 * SECOND);
     ex.delivering(false, 2 * SECOND);
     ex.delivered = true;

@@ -9,6 +9,8 @@ mod dialect;
 #[cfg(test)]
 mod disposition;
 #[cfg(test)]
+mod flawed;
+#[cfg(test)]
 mod hold;
 #[cfg(test)]
 mod life;

@@ -20,6 +20,21 @@ pub(crate) fn bare(status: u16) -> Fault {
     of(status, FaultKind::of_status(status), None)
 }
 
+/// Words by which servers say that they failed, where others say why an answer ended: OpenRouter's, Mistral's and
+/// vLLM's; DeepSeek's; Zhipu's; vLLM's and SGLang's.
+const FAILED: &[(&str, FaultKind)] = &[
+    ("error", FaultKind::Internal),
+    ("insufficient_system_resource", FaultKind::Overloaded),
+    ("network_error", FaultKind::BadGateway),
+    ("abort", FaultKind::BadGateway),
+];
+
+/// The fault that a reason to stop stands for, if it stands for one.
+pub(crate) fn of_reason(word: &str) -> Option<Fault> {
+    let (word, kind) = FAILED.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
+    Some(Fault::new(*kind, format!("The provider ended its answer with `{word}`.")))
+}
+
 fn silent(status: u16) -> String {
     match status {
         0 => "The provider reported an error without a message.".to_owned(),

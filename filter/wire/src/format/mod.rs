@@ -15,7 +15,7 @@ mod schema;
 pub use label::label;
 pub use loss::Spelling;
 
-use crate::ir::{Certain, Event, Fault, Losses, Operation, Request, Response, Usage};
+use crate::ir::{Certain, Event, Fault, Losses, Operation, Request, Response, StopReason, Usage};
 use crate::json::Object;
 use crate::scan::{Edit, Member, Scan, quoted};
 
@@ -49,6 +49,19 @@ impl NoAnswer {
             return Err(Self::Empty);
         }
         Object::parse(body).map_err(Self::Garbled)
+    }
+
+    /// Judges an answer by its end, as streams are judged: one that stopped for a known reason is whole, also if it says
+    /// nothing. Every other is one if it says something; only then it is `decode`d.
+    fn unless_whole(
+        stop: Option<StopReason>,
+        decode: impl FnOnce() -> Result<Response, Malformed>,
+    ) -> Result<(), Self> {
+        if stop.is_some_and(|stop| stop.is_known()) {
+            return Ok(());
+        }
+        let events = decode().map_err(Self::Garbled)?.into_events();
+        if events.iter().any(Event::is_content) { Ok(()) } else { Err(Self::Empty) }
     }
 }
 
@@ -181,7 +194,8 @@ pub trait Outbound: Sync {
     fn stream_watch(&self, hide_usage: bool) -> Box<dyn StreamWatch>;
 }
 
-/// Frames to events, one stream. Cut anywhere, the events are the same.
+/// Frames to events, one stream. Cut anywhere, the events are the same, but for [`Event::Ping`]: a piece with comments
+/// has one.
 pub trait StreamDecode {
     /// More bytes.
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>);

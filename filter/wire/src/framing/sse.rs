@@ -38,6 +38,8 @@ pub struct Decoder {
     gap: bool,
     /// The line before was blank.
     blank: bool,
+    /// A comment has come since [`Decoder::commented`] was last asked.
+    comment: bool,
 }
 
 impl Decoder {
@@ -73,6 +75,11 @@ impl Decoder {
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         self.blank && self.line.is_empty()
+    }
+
+    /// A comment has come since this was last asked: most servers keep a connection alive so.
+    pub fn commented(&mut self) -> bool {
+        std::mem::take(&mut self.comment)
     }
 
     /// How many events were too large and are missing.
@@ -133,7 +140,8 @@ impl Decoder {
                 }
                 None => self.data = Some(value.into_owned()),
             },
-            // An empty name is a comment; `id` and `retry` are for clients that reconnect.
+            b"" => self.comment = true,
+            // `id` and `retry` are for clients that reconnect.
             _ => {}
         }
     }

@@ -17,8 +17,20 @@ pub enum StopReason {
     Refusal,
     /// The turn is paused and may be continued (server tools).
     Pause,
-    /// Something this table does not know, in the provider's word.
+    /// Prompt and answer have filled the model's window.
+    ContextFull,
+    /// The vendor has shortened the conversation, and the turn may be continued.
+    Compaction,
+    /// Something this table does not know, in the provider's word. Nobody can say that the answer is whole.
     Other(String),
+}
+
+impl StopReason {
+    /// It says that the answer is all there is.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
 }
 
 /// One answer.

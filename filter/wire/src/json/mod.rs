@@ -273,6 +273,11 @@ pub fn whole(text: &str) -> Option<u64> {
     }
 }
 
+/// A whole number below zero.
+pub(crate) fn is_negative(raw: &RawValue) -> bool {
+    raw.get().strip_prefix('-').is_some_and(|number| whole(number).is_some())
+}
+
 impl Malformed {
     /// A fault of type: what stands at `path`, and what should.
     #[must_use]

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::own::{SHARED, is_harmless};
 use super::routing::ROUTING;
 use super::{List, Member, Scan};
 use crate::json;
@@ -138,8 +139,12 @@ impl Reach {
 /// What a search through a whole body finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Prompt {
-    /// How far it reaches.
-    pub reach: Reach,
+    /// How far it reaches without its `own` member.
+    reach: Reach,
+    /// The member that lets it reach beyond text.
+    way: &'static str,
+    /// A member under which providers of its format work beyond, and which others never see.
+    own: Option<&'static str>,
     /// Tools for which the vendor has long instructions of its own.
     pub tools: u64,
     /// Parts that are not text.
@@ -154,7 +159,12 @@ impl Prompt {
     /// Looks through a body that has been scanned.
     #[must_use]
     pub fn of(scan: &Scan, body: &[u8]) -> Self {
-        let (mut prompt, mut disguised) = (Self::default(), false);
+        let (mut prompt, mut disguised) = (Self { reach: scan.reach, ..Self::default() }, None);
+        if prompt.reach == Reach::Beyond {
+            prompt.way = SHARED.iter().find(|name| scan.aside(name).is_some()).copied().unwrap_or_default();
+        }
+        let apart: Vec<_> = scan.own_members().collect();
+        prompt.own = apart.iter().find(|(name, at)| !is_harmless(name, body.get(at.clone()))).map(|(name, _)| *name);
         // In one pass: without SIMD a search for each text of several bytes costs more than reading the request did.
         for at in memchr::memchr2_iter(b'"', b'\\', body) {
             let rest = body.get(at..).unwrap_or_default();
@@ -165,36 +175,64 @@ impl Prompt {
                 at.and_then(|at| rest.get(at..))
             };
             if let Some(value) = value(b"\"type\"") {
-                prompt.part(value);
+                if !apart.iter().any(|(_, range)| range.contains(&at)) {
+                    prompt.part(value, || place(scan, at));
+                }
             } else if let Some(value) = value(b"\"ttl\"") {
                 // What Anthropic and OpenAI keep it for without being asked.
                 prompt.long_cache |= !(value.starts_with(b"\"5m\"") || value.starts_with(b"\"30m\""));
-            } else {
-                disguised |= hides(body, at);
+            } else if disguised.is_none() && hides(body, at) {
+                disguised = Some(place(scan, at));
             }
         }
         if prompt.media > 0 {
             prompt.data = encoded(body);
             let served = scan.term("tools").is_some_and(|tools| served(body, tools));
-            prompt.reach = if served { Reach::Beyond } else { prompt.reach };
+            if served {
+                prompt.reaches(Reach::Beyond, || "tools");
+            }
         }
-        prompt.reach = prompt.reach.max(scan.reach);
-        if disguised {
-            prompt = Self { reach: Reach::Beyond, long_cache: true, ..prompt };
+        if let Some(place) = disguised {
+            prompt.reaches(Reach::Beyond, || place);
+            prompt.long_cache = true;
         }
         prompt
     }
 
+    /// How far it reaches at a provider, and by which member if that is beyond text. `same`: a provider of the client's
+    /// format.
+    #[must_use]
+    pub fn at(&self, same: bool) -> (Reach, &'static str) {
+        match self.own.filter(|_| same) {
+            Some(own) => (Reach::Beyond, own),
+            None => (self.reach, self.way),
+        }
+    }
+
+    fn reaches(&mut self, reach: Reach, place: impl FnOnce() -> &'static str) {
+        if reach > self.reach {
+            self.reach = reach;
+            self.way = place();
+        }
+    }
+
     /// One more has this `type`.
-    fn part(&mut self, value: &[u8]) {
+    fn part(&mut self, value: &[u8], place: impl FnOnce() -> &'static str) {
         // A member called so of a schema or of somebody's data: no part, and no tool.
         let Some(word) = value.strip_prefix(b"\"") else { return };
         let word = word.split(|byte| *byte == b'"').next().unwrap_or_default();
         let reach = std::str::from_utf8(word).map_or(Reach::Beyond, Reach::of_type);
         self.tools += u64::from(reach == Reach::Instructed);
         self.media += u64::from(reach == Reach::Media);
-        self.reach = self.reach.max(reach);
+        self.reaches(reach, place);
     }
+}
+
+/// The member of the body in which this place lies, as far as anybody keeps where it is.
+fn place(scan: &Scan, at: usize) -> &'static str {
+    let messages = scan.messages_at.as_ref().map(|messages| ("messages", messages.value.clone()));
+    let members = messages.into_iter().chain(scan.term("tools").map(|tools| ("tools", tools)));
+    members.into_iter().find(|(_, range)| range.contains(&at)).map(|(name, _)| name).unwrap_or_default()
 }
 
 /// One of these tools is none the client carries out. What stands deeper in a tool is somebody's schema.
@@ -246,7 +284,7 @@ mod tests {
     }
 
     fn reach(body: &str) -> Reach {
-        found(body).reach
+        found(body).at(true).0
     }
 
     #[test]

@@ -31,6 +31,19 @@ fn order_does_not_decide_which_bound_counts() {
 }
 
 #[test]
+fn a_negative_bound_is_none_and_stays_as_it_is() {
+    for bound in ["-1", "-2", "-1.0"] {
+        for name in ["max_tokens", "max_completion_tokens"] {
+            let scan = scan(format!(r#"{{"model":"m","{name}":{bound}}}"#).as_bytes()).unwrap();
+            assert_eq!(scan.max_tokens, None, "{name} {bound}");
+            assert!(scan.max_tokens_at.or(scan.max_completion_tokens_at).is_some());
+        }
+    }
+    assert_eq!(fault(br#"{"max_tokens":-1.5}"#), "max_tokens: found number, expected whole number");
+    assert_eq!(fault(br#"{"max_tokens":"-1"}"#), "max_tokens: found string, expected whole number");
+}
+
+#[test]
 fn null_is_absent() {
     let body = br#"{"model":"m","stream":null,"max_tokens":null,"fallbacks":null,"stream_options":null}"#;
     let scan = scan(body).unwrap();

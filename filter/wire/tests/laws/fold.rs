@@ -23,9 +23,6 @@ pub(crate) struct Answer {
     pub(crate) done: bool,
 }
 
-/// Reasons of no other format, in Anthropic's words.
-const KNOWN: &[&str] = &["model_context_window_exceeded", "compaction"];
-
 impl Answer {
     /// Folds events, and checks their grammar on the way.
     pub(crate) fn of_events(events: &[Event]) -> Self {
@@ -155,12 +152,13 @@ impl Answer {
                     Said::Refusal(_) => 2,
                     Said::Call { .. } => 3,
                 });
-                if matches!(&self.stop, Some(StopReason::Other(word)) if word == "model_context_window_exceeded") {
-                    self.stop = Some(StopReason::MaxTokens);
-                }
-                let unknown =
-                    matches!(self.stop, Some(StopReason::StopSequence(_) | StopReason::Pause | StopReason::Other(_)));
-                self.stop = if unknown { Some(StopReason::End) } else { self.stop };
+                self.stop = match self.stop {
+                    Some(StopReason::StopSequence(_) | StopReason::Pause | StopReason::Compaction) => {
+                        Some(StopReason::End)
+                    }
+                    Some(StopReason::ContextFull | StopReason::Other(_)) => Some(StopReason::MaxTokens),
+                    other => other,
+                };
             }
             "anthropic" => {
                 let mut refuses = false;
@@ -187,8 +185,8 @@ impl Answer {
                     self.stop = Some(StopReason::ToolUse);
                 } else if refuses && self.stop == Some(StopReason::End) {
                     self.stop = Some(StopReason::Refusal);
-                } else if matches!(&self.stop, Some(StopReason::Other(word)) if !KNOWN.contains(&word.as_str())) {
-                    self.stop = Some(StopReason::End);
+                } else if matches!(self.stop, Some(StopReason::Other(_))) {
+                    self.stop = Some(StopReason::MaxTokens);
                 }
                 self.usage.input = self.usage.input.or(Some(0));
                 self.usage.output = self.usage.output.or(Some(0));

@@ -14,6 +14,8 @@ mod doc;
 #[cfg(test)]
 mod fault;
 #[cfg(test)]
+mod finish;
+#[cfg(test)]
 mod fold;
 #[cfg(test)]
 mod framing;

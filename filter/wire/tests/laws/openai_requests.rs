@@ -141,3 +141,12 @@ fn refusals_are_read_from_both_places() {
         refusals.into_iter().filter_map(|part| if let Part::Refusal(text) = part { Some(text) } else { None });
     assert_eq!(refusals.collect::<Vec<_>>(), ["I can't do that.", "No."]);
 }
+
+#[test]
+fn a_negative_bound_on_the_answer_is_none() {
+    for name in ["max_tokens", "max_completion_tokens"] {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"{name}":-1}}"#);
+        let request = cases::inbound("openai_chat").decode_request(body.as_bytes()).unwrap();
+        assert_eq!(request.max_tokens, None, "{name}");
+    }
+}

@@ -103,11 +103,15 @@ fn of_several_providers_all_are_named_and_the_first_that_is_back_counts() {
 
 #[test]
 fn a_request_without_bounds_is_told_what_to_say() {
-    for (missing, param) in
-        [(Missing::MaxTokens, "max_tokens"), (Missing::Text, "messages"), (Missing::ServiceTier, "service_tier")]
-    {
+    for (missing, param) in [
+        (Missing::MaxTokens, "max_tokens"),
+        (Missing::Text("messages"), "messages"),
+        (Missing::Text("context_management"), "context_management"),
+        (Missing::ServiceTier, "service_tier"),
+    ] {
         let (fault, headers) = limited(&Refusal::Unbounded(missing), &OpenAiChat, NOW);
         assert_eq!((fault.status, fault.param.as_deref(), headers.len()), (400, Some(param), 0));
+        assert!(missing == Missing::ServiceTier || fault.message.contains(&format!("`{param}`")), "{fault:?}");
     }
 }
 

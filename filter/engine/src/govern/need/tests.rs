@@ -13,6 +13,7 @@ fn strict(counted: Counted, provider: Option<&str>) -> Account {
 
 const SIZE: Size = Size {
     input_worst: Some(1000),
+    way: "tools",
     input_expected: 200,
     output_worst: Some(500),
     output_expected: 50,
@@ -80,7 +81,7 @@ fn what_nothing_bounds_is_named_and_matters_to_strict_limits_only() {
     let cases = [
         (Size { output_worst: None, ..SIZE }, Counted::OutputTokens, Missing::MaxTokens),
         (Size { output_worst: None, ..SIZE }, Counted::Money, Missing::MaxTokens),
-        (Size { input_worst: None, ..SIZE }, Counted::InputTokens, Missing::Text),
+        (Size { input_worst: None, ..SIZE }, Counted::InputTokens, Missing::Text("tools")),
     ];
     for (size, counted, missing) in cases {
         let tries = [one("a", &priced, &size)];

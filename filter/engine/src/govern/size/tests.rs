@@ -51,6 +51,73 @@ fn searches_have_no_bound() {
     }
 }
 
+/// A body of a coding agent with this member.
+fn agent(member: &str) -> String {
+    format!(
+        r#"{{"model":"m","max_tokens":9,"thinking":{{"type":"adaptive"}},"messages":[{{"role":"user","content":"hi"}}],
+        "tools":[{{"name":"Bash","input_schema":{{"type":"object"}}}}]{member}}}"#
+    )
+}
+
+#[test]
+fn edits_that_only_clear_are_harmless() {
+    let plain = size(&agent(""), None).input_worst.unwrap();
+    for management in [
+        "null",
+        "{}",
+        r#"{"edits":[]}"#,
+        r#"{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}"#,
+        r#"{"edits":[{"type":"clear_thinking_20251015","keep":{"type":"thinking_turns","value":2}},
+            {"type":"clear_tool_uses_20250919","trigger":{"type":"input_tokens","value":9},
+            "keep":{"type":"tool_uses","value":3},"exclude_tools":["web_search"]}]}"#,
+    ] {
+        let body = agent(&format!(r#","context_management":{management}"#));
+        let added = (body.len() - agent("").len()) as u64;
+        assert_eq!(size(&body, None).input_worst, Some(plain + added), "{management}");
+    }
+    for management in [
+        r#"{"edits":[{"type":"compact_20260112"}]}"#,
+        r#"{"edits":[{"type":"clear_thinking_20251015"},{"type":"compact_20260112"}]}"#,
+        r#"{"edits":[{"type":"heard_of_never"}]}"#,
+        r#"{"edits":[{}]}"#,
+        r#"{"edits":{"type":"clear_thinking_20251015"}}"#,
+        r#"{"edits":[],"edits":[{"type":"compact_20260112"}]}"#,
+        r#"{"edits":[],"more":1}"#,
+        r#""clear_thinking_20251015""#,
+    ] {
+        let found = size(&agent(&format!(r#","context_management":{management}"#)), Some(&known()));
+        assert_eq!((found.input_worst, found.way), (None, "context_management"), "{management}");
+    }
+    let tool = r#"{"messages":[],"tools":[{"type":"clear_anything_20251015"}]}"#;
+    assert_eq!(size(tool, Some(&known())).input_worst, None, "elsewhere it is a tool nobody knows");
+}
+
+#[test]
+fn the_member_in_the_way_is_named_and_counts_where_it_is_told() {
+    for (member, way, abroad) in [
+        (r#","context_management":{"edits":[{"type":"compact_20260112"}]}"#, "context_management", true),
+        (r#","container":{"skills":[{"type":"anthropic"}]}"#, "container", true),
+        (r#","mcp_servers":[{"type":"url","url":"https://a/b"}]"#, "mcp_servers", true),
+        (r#","prediction":{"type":"content","content":"x"}"#, "prediction", true),
+        (r#","search_parameters":{"mode":"on"}"#, "search_parameters", true),
+        (r#","plugins":[{"id":"web"}]"#, "plugins", true),
+        (r#","web_search_options":{}"#, "web_search_options", false),
+        (r#","user":"\u0074"}"#.trim_end_matches('}'), "", false),
+    ] {
+        let body = agent(member);
+        let shape = Shape::of(&scan(body.as_bytes()).unwrap(), body.as_bytes());
+        let at = |same| shape.told(same).at(Some(&known()));
+        assert_eq!((at(true).input_worst, at(true).way), (None, way), "{member}");
+        assert_eq!(at(false).input_worst.is_some(), abroad, "{member}");
+        assert_eq!(at(false).media, !abroad, "{member}");
+        assert!(!shape.is_countable(), "{member}");
+    }
+    let image = r#"{"messages":[{"content":[{"type":"image"}]}],"context_management":{"edits":[]}}"#;
+    assert_eq!((size(image, None).input_worst, size(image, None).way), (None, "messages"));
+    let tool = r#"{"messages":[],"tools":[{"type":"web_search_20250305"}]}"#;
+    assert_eq!(size(tool, None).way, "tools");
+}
+
 #[test]
 fn tools_have_an_allowance() {
     let body = r#"{"messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}"#;
@@ -67,7 +134,15 @@ fn the_answer_is_bounded_by_the_request_then_by_the_model() {
     assert_eq!(of(r#"{"max_tokens":100}"#, Some(&known())), Some(100));
     assert_eq!(of(r#"{"max_tokens":100,"max_completion_tokens":7}"#, None), Some(100), "some heed the older alone");
     assert_eq!(of(r#"{"max_tokens":null,"max_completion_tokens":7}"#, None), Some(7));
-    assert_eq!(of(r#"{"max_tokens":0}"#, None), None, "zero may mean no bound");
+    for none in ["0", "-1", "-2", "-1.0"] {
+        let body = format!(r#"{{"max_tokens":{none}}}"#);
+        assert_eq!((of(&body, None), of(&body, Some(&known()))), (None, Some(8_192)), "{none} may mean no bound");
+        for other in ["max_completion_tokens", "max_tokens"] {
+            let (one, two) = if other == "max_tokens" { ("7", none) } else { (none, "7") };
+            let body = format!(r#"{{"max_tokens":{two},"max_completion_tokens":{one}}}"#);
+            assert_eq!(of(&body, None), None, "some heed the one, some the other: {body}");
+        }
+    }
     assert_eq!(of(r#"{"max_tokens":100,"n":3}"#, None), Some(300));
     assert_eq!(of(r#"{"max_tokens":100,"n":null}"#, None), Some(100));
     assert_eq!(of(r#"{"max_tokens":100,"n":1,"best_of":4.0}"#, None), Some(400));

@@ -2,7 +2,7 @@
 
 use super::usage::{self, Counts};
 use super::{ANSWER_TOOL, NAME, block_decode, block_encode, citation, fault};
-use crate::format::{Malformed, NoAnswer, StreamContext};
+use crate::format::{Malformed, NoAnswer, StreamContext, fault as faults};
 use crate::ir::{Extra, Part, Response, StopReason, Usage};
 use crate::json::{self, ArrayWriter, Object, ObjectWriter};
 
@@ -27,10 +27,18 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
 
 pub(super) fn glance(body: &[u8]) -> Result<Usage, NoAnswer> {
     let mut o = NoAnswer::unless_object(body)?;
-    if o.peek("content").is_none() {
-        let missing = Malformed { path: "content".to_owned(), message: "missing".to_owned() };
-        return Err(fault::read(0, &mut o).map_or(NoAnswer::Garbled(missing), NoAnswer::Fault));
+    let kind = o.str("type").ok().flatten();
+    let fault = fault::read(0, &mut o).or_else(|| (kind? == "error").then(|| faults::bare(0)));
+    if let Some(fault) = fault {
+        return Err(NoAnswer::Fault(fault));
     }
+    let content = o.peek("content").filter(|raw| raw.get() != "null");
+    o.need("content", content).map_err(NoAnswer::Garbled)?;
+    let reason = o.str("stop_reason").map_err(NoAnswer::Garbled)?;
+    if let Some(fault) = reason.as_ref().and_then(|word| faults::of_reason(word)) {
+        return Err(NoAnswer::Fault(fault));
+    }
+    NoAnswer::unless_whole(reason.map(|word| stop_of(&word, None, false)), || decode(body))?;
     let mut counts = Counts::default();
     if let Some(raw) = o.raw("usage").ok().flatten() {
         counts.update(raw);
@@ -138,6 +146,8 @@ pub(super) fn stop_of(word: &str, sequence: Option<String>, shaped: bool) -> Sto
         "tool_use" => StopReason::ToolUse,
         "refusal" => StopReason::Refusal,
         "pause_turn" => StopReason::Pause,
+        "model_context_window_exceeded" => StopReason::ContextFull,
+        "compaction" => StopReason::Compaction,
         other => StopReason::Other(other.to_owned()),
     }
 }
@@ -157,14 +167,14 @@ pub(super) fn stop(o: &mut ObjectWriter<'_>, stop: Option<&StopReason>, said: &S
         Some(StopReason::End) | None if said.calls => "tool_use",
         Some(StopReason::End) | None if said.refusal.is_some() => "refusal",
         Some(StopReason::End) | None => "end_turn",
-        Some(StopReason::MaxTokens) => "max_tokens",
+        // Of a word that nobody here knows: the answer may not be whole.
+        Some(StopReason::MaxTokens | StopReason::Other(_)) => "max_tokens",
         Some(StopReason::StopSequence(_)) => "stop_sequence",
         Some(StopReason::ToolUse) => "tool_use",
         Some(StopReason::Refusal) => "refusal",
         Some(StopReason::Pause) => "pause_turn",
-        // Known here, and by clients of this format.
-        Some(StopReason::Other(word)) if word == "model_context_window_exceeded" || word == "compaction" => word,
-        Some(StopReason::Other(_)) => "end_turn",
+        Some(StopReason::ContextFull) => "model_context_window_exceeded",
+        Some(StopReason::Compaction) => "compaction",
     };
     o.str("stop_reason", word);
     match stop {

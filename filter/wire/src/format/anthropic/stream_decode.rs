@@ -44,6 +44,8 @@ impl StreamDecode for Decoder {
         let mut frames = std::mem::take(&mut self.frames);
         self.sse.push(bytes, &mut frames);
         self.frames(&mut frames, out);
+        // One for all comments of a piece: nobody can make more of them than pieces.
+        out.extend((self.sse.commented() && !self.over).then_some(Event::Ping));
     }
 
     fn finish(&mut self, out: &mut Vec<Event>) {
@@ -92,15 +94,20 @@ impl Decoder {
                 }
             }
             "message_delta" => {
+                let mut fault = None;
                 if let Some(mut delta) = o.object("delta")? {
                     let (reason, sequence) = (delta.string("stop_reason")?, delta.string("stop_sequence")?);
                     let shaped = self.shaped && !self.calls;
-                    out.extend(reason.map(|word| Event::Stop(response::stop_of(&word, sequence, shaped))));
+                    fault = reason.as_ref().and_then(|word| faults::of_reason(word));
+                    let stop = reason.filter(|_| fault.is_none());
+                    out.extend(stop.map(|word| Event::Stop(response::stop_of(&word, sequence, shaped))));
                 }
                 if let Ok(Some(raw)) = o.raw("usage") {
                     self.counts.delta(raw);
                     out.push(Event::Usage(self.counts.usage()));
                 }
+                self.over |= fault.is_some();
+                out.extend(fault.map(Event::Fault));
             }
             "message_stop" => {
                 self.stopped = true;

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::usage::Counts;
-use crate::format::StreamWatch;
+use crate::format::{StreamWatch, fault};
 use crate::framing::{Frame, sse};
 use crate::ir::{Certain, Usage};
 use crate::json::Object;
@@ -35,6 +35,7 @@ impl Watch {
             let has = |name: &str| memmem::find(data.as_bytes(), name.as_bytes()).is_some();
             // Most events are none of these; looking is cheaper than parsing.
             if (has("\"usage\"")
+                || has("\"message_delta\"")
                 || has("\"message_stop\"")
                 || has("\"error\"")
                 || (!self.content && has("\"content_block_")))
@@ -59,6 +60,8 @@ impl Watch {
                 }
             }
             "message_delta" => {
+                let reason = o.object("delta").ok().flatten().and_then(|mut o| o.str("stop_reason").ok().flatten());
+                self.failed |= reason.is_some_and(|word| fault::of_reason(&word).is_some());
                 if let Some(raw) = o.raw("usage").ok().flatten() {
                     self.counts.delta(raw);
                 }
@@ -103,7 +106,7 @@ impl StreamWatch for Watch {
     }
 
     fn done(&self) -> bool {
-        self.done
+        self.done && !self.failed
     }
 
     fn failed(&self) -> bool {

@@ -61,6 +61,7 @@ pub(super) fn decode(status: u16, body: &[u8]) -> Fault {
 
 /// Servers of this family that have no `error` object say it at the top.
 fn bare(status: u16, o: &mut Object<'_>) -> Fault {
+    let status = if status == 0 { number(o).unwrap_or(0) } else { status };
     let names = ["message", "detail", "error", "errors", "title"];
     let message = names.into_iter().find_map(|name| said(o.peek(name)?, 4));
     let mut word = |name| o.string(name).ok().flatten();
@@ -88,26 +89,44 @@ fn said(raw: &RawValue, depth: usize) -> Option<String> {
     }
 }
 
-/// The fault in an object with an `error` member; `status` 0 if there is none but the error's own.
+/// The fault in a choice: an `error` of its own, or the reason why it ended.
+pub(super) fn of_choice(choice: &mut Object<'_>) -> Option<Fault> {
+    let reason = choice.peek("finish_reason").and_then(|raw| json::text(raw, "").ok());
+    read(0, choice).or_else(|| fault::of_reason(&reason?))
+}
+
+/// The fault in an object with an `error` member; `status` 0 if there is none but the error's own. An error that says
+/// nothing (`""`, `{}`) is none: some servers send the member with every answer.
 pub(super) fn read(status: u16, o: &mut Object<'_>) -> Option<Fault> {
-    let mut error = o.object("error").ok().flatten()?;
+    let raw = o.peek("error")?;
+    if json::kind(raw) != "object" {
+        return said(raw, 4).map(|_| bare(status, o));
+    }
+    let mut error = Object::of(raw, "").ok()?;
     let word = |error: &mut Object<'_>, name| error.string(name).ok().flatten();
     let (kind, param) = (word(&mut error, "type"), word(&mut error, "param"));
-    // OpenRouter, Perplexity and others put an HTTP status here.
-    let number = error.peek("code").and_then(|raw| json::whole(raw.get())).and_then(|n| u16::try_from(n).ok());
+    let number = number(&error);
     let code = word(&mut error, "code");
     let status = if status == 0 { number.unwrap_or(0) } else { status };
     let words = [code.as_deref().unwrap_or_default(), kind.as_deref().unwrap_or_default()];
     let kind = words.iter().find_map(|word| kind_of(word, status)).unwrap_or_else(|| FaultKind::of_status(status));
-    let mut message = word(&mut error, "message").or_else(|| said(error.peek("message")?, 4));
+    let mut message =
+        word(&mut error, "message").or_else(|| said(error.peek("message")?, 4)).filter(|text| !text.is_empty());
     if let Some(raw) = error.object("metadata").ok().flatten().and_then(|mut metadata| word(&mut metadata, "raw")) {
         // OpenRouter's own message says only that somebody else failed.
         message = Some(message.map_or(raw.clone(), |message| format!("{message}: {raw}")));
     }
-    let mut fault = fault::of(status, kind, message);
+    let says = number.is_some() || !words.concat().is_empty() || message.is_some();
+    let mut fault = says.then(|| fault::of(status, kind, message))?;
     fault.param = fault::word(param);
     fault.code = fault::word(code);
     Some(fault)
+}
+
+/// The HTTP status that OpenRouter, Perplexity and others put into `code`.
+fn number(o: &Object<'_>) -> Option<u16> {
+    let number = o.peek("code").and_then(|raw| json::whole(raw.get()))?;
+    u16::try_from(number).ok().filter(|number| *number > 0)
 }
 
 /// What a `code` or `type` says beyond the status.

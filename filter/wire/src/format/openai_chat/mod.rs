@@ -10,6 +10,7 @@ mod arguments;
 mod cut;
 mod fault;
 mod finality;
+mod finish;
 mod mend;
 mod message_decode;
 mod message_encode;

@@ -80,7 +80,12 @@ fn flag(o: &mut Object<'_>, name: &str) -> Result<bool, Malformed> {
 }
 
 fn max_tokens(o: &mut Object<'_>) -> Result<Option<u64>, Malformed> {
-    let (newer, older) = (o.u64("max_completion_tokens")?, o.u64("max_tokens")?);
+    let mut bound = |name| match o.peek(name) {
+        // Servers of open models take a negative number for no bound.
+        Some(raw) if json::is_negative(raw) => o.raw(name).map(|_| None),
+        Some(_) | None => o.u64(name),
+    };
+    let (newer, older) = (bound("max_completion_tokens")?, bound("max_tokens")?);
     // Servers differ in which of the two names they know, so the client's choice is kept.
     o.spell("max_completion_tokens");
     o.spell("max_tokens");

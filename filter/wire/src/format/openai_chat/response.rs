@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{NAME, annotation, fault, message_decode, message_encode, reasoning, usage};
+use super::{NAME, annotation, fault, finish, message_decode, message_encode, reasoning, usage};
 use crate::format::{Malformed, NoAnswer, StreamContext, bounds};
-use crate::ir::{Citation, Extra, Part, Response, StopReason, Usage};
+use crate::ir::{Citation, Extra, Part, Response, Usage};
 use crate::json::{self, Object, ObjectWriter};
 
 pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
@@ -25,7 +25,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
         created: o.u64("created")?,
         parts: parts(&mut message, &id, sources)?,
         id,
-        stop: choice.str("finish_reason")?.filter(|word| !word.is_empty()).map(|word| stop_of(&word)),
+        stop: choice.str("finish_reason")?.filter(|word| !word.is_empty()).map(|word| finish::stop_of(&word)),
         usage: o.raw("usage")?.map(usage::read).unwrap_or_default(),
         extra: o.rest(NAME),
     })
@@ -33,16 +33,27 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, Malformed> {
 
 pub(super) fn glance(body: &[u8]) -> Result<Usage, NoAnswer> {
     let mut o = NoAnswer::unless_object(body)?;
-    let Some(choices) = o.peek("choices").filter(|raw| raw.get() != "null") else {
-        // Gateways answer 200 with a failure of those behind them.
-        let missing = Malformed { path: "choices".to_owned(), message: "missing".to_owned() };
-        return Err(fault::read(0, &mut o).map_or(NoAnswer::Garbled(missing), NoAnswer::Fault));
-    };
-    match choices.get().strip_prefix('[').map(str::trim_start) {
-        None => Err(NoAnswer::Garbled(Malformed::expected("choices", choices, "array"))),
-        Some("]") => Err(NoAnswer::Empty),
-        Some(_) => Ok(o.raw("usage").ok().flatten().map(usage::read).unwrap_or_default()),
+    // Gateways answer 200 with a failure of those behind them.
+    if let Some(fault) = fault::read(0, &mut o) {
+        return Err(NoAnswer::Fault(fault));
     }
+    let choices = o.list("choices", &bounds::CHOICES).map_err(NoAnswer::Garbled)?;
+    let choices = o.need("choices", choices).map_err(NoAnswer::Garbled)?;
+    if choices.is_empty() {
+        return Err(NoAnswer::Empty);
+    }
+    let mut choice = first(&choices).map_err(NoAnswer::Garbled)?;
+    if let Some(fault) = fault::of_choice(&mut choice) {
+        return Err(NoAnswer::Fault(fault));
+    }
+    let message = choice.peek("message").filter(|raw| raw.get() != "null");
+    let message = choice.need("message", message).map_err(NoAnswer::Garbled)?;
+    if json::kind(message) != "object" {
+        return Err(NoAnswer::Garbled(Malformed::expected(choice.at("message"), message, "object")));
+    }
+    let reason = choice.str("finish_reason").map_err(NoAnswer::Garbled)?;
+    NoAnswer::unless_whole(reason.map(|word| finish::stop_of(&word)), || decode(body))?;
+    Ok(o.raw("usage").ok().flatten().map(usage::read).unwrap_or_default())
 }
 
 /// The choice that counts as the answer: number 0, wherever it stands.
@@ -151,7 +162,7 @@ pub(super) fn encode(response: &Response, context: &StreamContext) -> Vec<u8> {
                 choice.u64("index", 0);
                 choice.object("message", |message| write_message(message, &response.parts));
                 choice.literal("logprobs", "null");
-                choice.str("finish_reason", response.stop.as_ref().map_or("stop", word_of));
+                choice.str("finish_reason", response.stop.as_ref().map_or("stop", finish::word_of));
             });
         });
         usage::write(o, &response.usage);
@@ -216,29 +227,6 @@ pub(super) fn answer_id(id: &str) -> Cow<'_, str> {
 }
 
 const PREFIX: &str = "chatcmpl-";
-
-/// A `finish_reason`.
-pub(super) fn stop_of(word: &str) -> StopReason {
-    match word {
-        "stop" => StopReason::End,
-        "length" => StopReason::MaxTokens,
-        "tool_calls" | "function_call" => StopReason::ToolUse,
-        "content_filter" | "sensitive" => StopReason::Refusal,
-        "model_length" => StopReason::MaxTokens,
-        other => StopReason::Other(other.to_owned()),
-    }
-}
-
-/// The `finish_reason` of a stop. Clients check it against the documented set, so words of others become the nearest.
-pub(super) fn word_of(stop: &StopReason) -> &'static str {
-    match stop {
-        StopReason::MaxTokens => "length",
-        StopReason::ToolUse => "tool_calls",
-        StopReason::Refusal => "content_filter",
-        StopReason::Other(word) if word.contains("context_window") || word.contains("length") => "length",
-        StopReason::End | StopReason::StopSequence(_) | StopReason::Pause | StopReason::Other(_) => "stop",
-    }
-}
 
 /// The id of a tool call. Servers that send none get one that is unique in the conversation, since results refer to it.
 pub(super) fn call_id(id: String, response: &str, number: usize) -> String {

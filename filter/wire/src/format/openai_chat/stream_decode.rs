@@ -12,10 +12,10 @@ use super::arguments::Arguments;
 use super::finality::Finality;
 use super::reasoning::{Detail, Said};
 use super::response::{self, Piece};
-use super::{annotation, fault, message_decode, usage};
+use super::{annotation, fault, finish, message_decode, usage};
 use crate::format::{Malformed, StreamDecode, bounds, fault as faults};
 use crate::framing::{Frame, sse};
-use crate::ir::{Certain, Citation, Event, PartStart};
+use crate::ir::{Certain, Citation, Event, Fault, PartStart, Usage};
 use crate::json::Object;
 
 /// More calls in one answer than any server makes; a bound on what is remembered.
@@ -68,6 +68,8 @@ impl StreamDecode for Decoder {
         let mut frames = std::mem::take(&mut self.frames);
         self.sse.push(bytes, &mut frames);
         self.frames(&mut frames, out);
+        // One for all comments of a piece: nobody can make more of them than pieces.
+        out.extend((self.sse.commented() && !self.over).then_some(Event::Ping));
     }
 
     fn finish(&mut self, out: &mut Vec<Event>) {
@@ -123,6 +125,13 @@ impl Decoder {
         self.over = true;
     }
 
+    /// The server's own error, with what was used until then.
+    fn failed(&mut self, fault: Fault, counts: Usage, out: &mut Vec<Event>) {
+        out.extend((!counts.is_empty()).then_some(Event::Usage(counts)));
+        out.push(Event::Fault(fault));
+        self.over = true;
+    }
+
     /// One chunk. What was understood before the error counts.
     pub(super) fn chunk(&mut self, data: &str, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let mut o = Object::parse(data.as_bytes())?;
@@ -131,9 +140,7 @@ impl Decoder {
             None => groq_usage(&mut o),
         };
         if let Some(fault) = fault::read(0, &mut o) {
-            out.extend((!counts.is_empty()).then_some(Event::Usage(counts)));
-            out.push(Event::Fault(fault));
-            self.over = true;
+            self.failed(fault, counts, out);
             return Ok(());
         }
         let choices = o.list("choices", &bounds::CHOICES)?.unwrap_or_default();
@@ -148,7 +155,12 @@ impl Decoder {
         let mut understood = Ok(());
         for (i, raw) in choices.into_iter().enumerate() {
             let mut choice = Object::of(raw, format!("choices[{i}]"))?;
-            if !self.over && choice.u64("index")?.unwrap_or(0) == 0 {
+            if self.over || choice.u64("index")?.unwrap_or(0) != 0 {
+                continue;
+            }
+            if let Some(fault) = fault::of_choice(&mut choice) {
+                self.failed(fault, counts, out);
+            } else {
                 understood = self.choice(&o, &mut choice, out);
             }
         }
@@ -197,7 +209,7 @@ impl Decoder {
             self.stopped = true;
             self.cite(annotation::sources(chunk), out);
             self.end_parts(out);
-            out.push(Event::Stop(response::stop_of(&word)));
+            out.push(Event::Stop(finish::stop_of(&word)));
         }
         Ok(())
     }
@@ -352,7 +364,7 @@ impl Decoder {
 }
 
 /// Groq puts usage here unless asked for it the standard way.
-fn groq_usage(o: &mut Object<'_>) -> crate::ir::Usage {
+fn groq_usage(o: &mut Object<'_>) -> Usage {
     let inner = o.object("x_groq").ok().flatten();
     inner.and_then(|mut inner| inner.raw("usage").ok().flatten()).map(usage::read).unwrap_or_default()
 }

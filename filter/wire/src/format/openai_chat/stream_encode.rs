@@ -2,7 +2,7 @@
 //!
 //! Citations wait for the end of their text: only then is it known how far that reaches.
 
-use super::{annotation, fault, reasoning, response, usage};
+use super::{annotation, fault, finish, reasoning, response, usage};
 use crate::format::{StreamContext, StreamEncode, bounds, fault as faults};
 use crate::framing::sse;
 use crate::ir::{Citation, Event, PartStart, StopReason, Usage};
@@ -81,7 +81,7 @@ impl Encoder {
                     choice.object("delta", delta);
                     choice.literal("logprobs", "null");
                     match stop {
-                        Some(stop) => choice.str("finish_reason", response::word_of(stop)),
+                        Some(stop) => choice.str("finish_reason", finish::word_of(stop)),
                         None => choice.literal("finish_reason", "null"),
                     }
                 });

@@ -1,7 +1,7 @@
 //! Reads along a stream of chunks that is passed through.
 
 use super::finality::Finality;
-use super::{cut, stream_decode, usage};
+use super::{cut, fault, stream_decode, usage};
 use crate::format::{StreamWatch, bounds};
 use crate::framing::{Frame, sse};
 use crate::ir::{Certain, Event, Usage};
@@ -73,11 +73,12 @@ impl Watch {
             self.content = events.iter().any(Event::is_content);
         }
         let data = data.as_bytes();
-        self.failed |= ERROR.begins(data, b"{");
-        if !cut::USAGE.begins(data, b"{") && !FINISH_REASON.begins(data, b"\"") {
+        let errs = ERROR.values(data).any(|value| value.starts_with(b"{") || value.starts_with(b"\""));
+        if !errs && !cut::USAGE.begins(data, b"{") && !FINISH_REASON.begins(data, b"\"") {
             return Some(false);
         }
         let mut o = Object::parse(data).ok()?;
+        self.failed |= fault::read(0, &mut o).is_some();
         let choices = o.list("choices", &bounds::CHOICES).ok().flatten();
         let reported = o.raw("usage").ok().flatten();
         let groq = o.object("x_groq").ok().flatten().and_then(|mut inner| inner.raw("usage").ok().flatten());
@@ -85,7 +86,9 @@ impl Watch {
         let bare = choices.as_ref().is_none_or(Vec::is_empty);
         let alone = reported.is_some() && choices.as_ref().is_some_and(Vec::is_empty);
         for raw in choices.unwrap_or_default() {
-            let word = json::member(raw, "finish_reason");
+            let mut choice = Object::of(raw, "").ok()?;
+            self.failed |= fault::of_choice(&mut choice).is_some();
+            let word = choice.peek("finish_reason");
             self.finished |= word.is_some_and(|word| json::kind(word) == "string" && word.get() != "\"\"");
         }
         if let Some(usage) = usage {
