@@ -4,6 +4,8 @@ use serde_json::json;
 use tests::client::{Call, DIALECTS, Dialect};
 use tests::mock::Fault;
 use tests::said::Said;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::world::{ANTHROPIC, CASES, OPENAI, TWO_VENDORS, World};
 
@@ -94,7 +96,10 @@ async fn paths_and_methods_nobody_serves_are_refused_in_the_dialect_they_suggest
         call.path = "/v1/nothing/here".into();
         let nowhere = world.send(&call).await;
         assert_eq!(nowhere.status, 404);
-        Said::error(dialect, &nowhere).unwrap();
+        let (_, message) = Said::error(dialect, &nowhere).unwrap();
+        assert!(message.contains("Invalid URL (POST /v1/nothing/here)"), "{message}");
+        // Clients that read it would leave a model that is there.
+        assert!(!nowhere.text().contains("model_not_found"), "{}", nowhere.text());
     }
     let wrong_method = world.send(&Call::get(Dialect::OpenAi.path())).await;
     assert_eq!(wrong_method.status, 405);
@@ -105,4 +110,18 @@ async fn paths_and_methods_nobody_serves_are_refused_in_the_dialect_they_suggest
         assert!(world.send(&odd).await.status < 500, "{header}");
     }
     assert_eq!(world.stack.stat(".vm_reload").await.unwrap(), 0);
+}
+
+/// As an nginx in front asks that was not told otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http_1_0_is_served() {
+    let world = World::start(TWO_VENDORS).await;
+    let body = r#"{"model":"openai/gpt-4o","messages":[{"role":"user","content":"old"}]}"#;
+    let head = "POST /v1/chat/completions HTTP/1.0\r\nhost: gateway\r\ncontent-type: application/json\r\n";
+    let mut stream = TcpStream::connect(world.stack.listen()).await.unwrap();
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.split(' ').nth(1) == Some("200") && answer.contains("chat.completion"), "{answer}");
 }

@@ -56,7 +56,8 @@ pub fn intake<B: AsRef<[u8]>>(
         None => (target, None),
     };
     let path = std::str::from_utf8(path).unwrap_or_default();
-    let (inbound, operation) = claim(path, |header| get(header).is_some())?;
+    let method = String::from_utf8_lossy(get(":method").unwrap_or_default());
+    let (inbound, operation) = claim(&method, path, |header| get(header).is_some())?;
     let expected: &[u8] = match operation {
         Operation::Chat | Operation::CountTokens => b"POST",
         Operation::ListModels => b"GET",
@@ -98,6 +99,7 @@ fn plain(value: &[u8]) -> bool {
 }
 
 fn claim(
+    method: &str,
     path: &str,
     has: impl Fn(&str) -> bool,
 ) -> Result<(&'static dyn Inbound, Operation), (&'static dyn Inbound, Fault)> {
@@ -108,7 +110,9 @@ fn claim(
         (Some((_, Operation::ListModels)), Some(inbound)) => Ok((inbound, Operation::ListModels)),
         (Some(found), _) => Ok(found),
         (None, own) => {
-            let fault = Fault::new(FaultKind::NotFound, format!("Nothing is served at `{}`.", shown(path)));
+            // As OpenAI says it. Clients that read `model_not_found` would leave a model that is there.
+            let message = format!("Invalid URL ({} {})", shown(method), shown(path));
+            let fault = Fault::new(FaultKind::NotFound, message).with_code("unknown_url");
             let first = own.or_else(|| INBOUND.first().copied()).unwrap_or(&wire::format::openai_chat::OpenAiChat);
             Err((first, fault))
         }
