@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::config::snapshot::Snapshot;
-use engine::exchange::{Exchange, Fit, Reply, WORK, limited, refusal, weight};
+use engine::exchange::{Exchange, Fit, Reply, WORK, limited, refusal as replied, weight};
 use engine::govern::size::Shape;
 use engine::govern::{self, Governor};
 use engine::route::{Ask, Hop, Plan, Refusal, plan};
@@ -201,7 +201,7 @@ impl Request {
         vm::with(|vm| vm.metrics.add(Counter::Refused));
         let inbound = self.inbound();
         let (fault, more) = limited(refusal, inbound, now);
-        let Reply { status, mut headers, body } = refusal(inbound, &self.request_id, &fault);
+        let Reply { status, mut headers, body } = replied(inbound, &self.request_id, &fault);
         headers.extend(more);
         self.reply(status, &headers, &body)
     }

@@ -80,7 +80,7 @@ pub fn prompt(model: &str, body: &[u8]) -> Option<u64> {
     let mut tally = Tally { model, tokens: REPLY, unknown: false };
     let mut json = serde_json::Deserializer::from_slice(body);
     Request(&mut tally).deserialize(&mut json).ok()?;
-    if Prompt::of(&scanned, body).reach > Reach::Said {
+    if Prompt::of(&scanned, body).at(true).0 > Reach::Said {
         tally.tokens += INSTRUCTIONS;
     }
     if tokenizer::has_system_prompt(model) {

@@ -116,8 +116,7 @@ pub fn refusal(inbound: &dyn Inbound, request_id: &[u8], fault: &Fault) -> Reply
     let mut headers = reply_headers(inbound, request_id);
     headers.extend(fault.retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string().into_bytes())));
     headers.extend((fault.kind == FaultKind::Authentication).then(no_retry));
-    let told = Fault { request_id: id(request_id).map(str::to_owned), ..fault.clone() };
-    Reply { status: inbound.status(fault), headers, body: inbound.encode_fault(&told) }
+    Reply { status: inbound.status(fault), headers, body: inbound.encode_refusal(fault, id(request_id)) }
 }
 
 /// Clients that repeat every error for minutes, such as Claude Code, end at once where the vendor says this.

@@ -110,6 +110,10 @@ pub trait Inbound: Sync {
     }
     /// An error body.
     fn encode_fault(&self, fault: &Fault) -> Vec<u8>;
+    /// The same for a request with this id, where the format has a place for ids in errors.
+    fn encode_refusal(&self, fault: &Fault, _request_id: Option<&str>) -> Vec<u8> {
+        self.encode_fault(fault)
+    }
     /// The answer to [`Operation::CountTokens`], in formats that have it.
     fn encode_count(&self, _input_tokens: u64) -> Option<Vec<u8>> {
         None

@@ -44,8 +44,6 @@ pub struct Fault {
     pub code: Option<String>,
     /// Seconds after which a retry makes sense.
     pub retry_after: Option<u64>,
-    /// The request's id, for dialects that name it in an error's body.
-    pub request_id: Option<String>,
 }
 
 impl FaultKind {
@@ -91,15 +89,7 @@ impl Fault {
     /// A fault of this kind with the kind's own status.
     #[must_use]
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self {
-            status: kind.status(),
-            kind,
-            message: message.into(),
-            param: None,
-            code: None,
-            retry_after: None,
-            request_id: None,
-        }
+        Self { status: kind.status(), kind, message: message.into(), param: None, code: None, retry_after: None }
     }
 
     /// Names the member of the request at fault.

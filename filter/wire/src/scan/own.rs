@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::reach::BEYOND;
 use super::routing::ROUTING;
 use crate::format::bounds;
-use crate::json::Object;
+use crate::json::{self, Object};
 
 /// Those of [`BEYOND`] that other formats have as well.
 pub(super) const SHARED: &[&str] = &["web_search_options"];
@@ -27,8 +27,11 @@ fn only_clears(value: &RawValue) -> Option<bool> {
     let mut management = Object::of(value, "").ok()?;
     let edits = management.list("edits", &bounds::PARTS).ok()?.unwrap_or_default();
     let clears = |edit: &RawValue| {
-        let word = Object::of(edit, "").ok().and_then(|mut edit| edit.string("type").ok().flatten());
-        word.is_some_and(|word| word.starts_with("clear_"))
+        // Some servers do not mind the case of a name.
+        let mut members = json::members(edit);
+        members.retain(|(name, _)| name.eq_ignore_ascii_case("type"));
+        let clears = |word: &RawValue| json::text(word, "").is_ok_and(|word| word.starts_with("clear_"));
+        !members.is_empty() && members.iter().all(|(_, word)| clears(word))
     };
     Some(management.is_empty() && edits.into_iter().all(clears))
 }

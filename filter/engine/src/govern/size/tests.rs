@@ -83,6 +83,10 @@ fn edits_that_only_clear_are_harmless() {
         r#"{"edits":{"type":"clear_thinking_20251015"}}"#,
         r#"{"edits":[],"edits":[{"type":"compact_20260112"}]}"#,
         r#"{"edits":[],"more":1}"#,
+        r#"{"edits":[],"Edits":[{"type":"compact_20260112"}]}"#,
+        r#"{"edits":[{"type":"clear_thinking_20251015","Type":"compact_20260112"}]}"#,
+        r#"{"edits":[{"type":"clear_thinking_20251015","type":"compact_20260112"}]}"#,
+        r#"{"edits":[{"type":["clear_thinking_20251015"]}]}"#,
         r#""clear_thinking_20251015""#,
     ] {
         let found = size(&agent(&format!(r#","context_management":{management}"#)), Some(&known()));

@@ -4,7 +4,7 @@ use crate::format::fault;
 use crate::ir::{Fault, FaultKind};
 use crate::json::{self, Object};
 
-pub(super) fn encode(fault: &Fault) -> Vec<u8> {
+pub(super) fn encode(fault: &Fault, request_id: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
     json::write_object(&mut out, |o| {
         o.str("type", "error");
@@ -13,7 +13,7 @@ pub(super) fn encode(fault: &Fault) -> Vec<u8> {
             o.str("message", &fault.message);
         });
         // Always there; clients read the id from the header of that name.
-        match &fault.request_id {
+        match request_id {
             Some(id) => o.str("request_id", id),
             None => o.literal("request_id", "null"),
         }

@@ -121,7 +121,11 @@ impl Inbound for Anthropic {
     }
 
     fn encode_fault(&self, fault: &Fault) -> Vec<u8> {
-        fault::encode(fault)
+        fault::encode(fault, None)
+    }
+
+    fn encode_refusal(&self, fault: &Fault, request_id: Option<&str>) -> Vec<u8> {
+        fault::encode(fault, request_id)
     }
 
     fn encode_count(&self, input_tokens: u64) -> Option<Vec<u8>> {

@@ -272,7 +272,7 @@ impl Encoder {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        sse::encode(Some("error"), &fault::encode(fault), out);
+        sse::encode(Some("error"), &fault::encode(fault, None), out);
         self.over = true;
     }
 }
