@@ -101,6 +101,18 @@ async fn a_key_with_a_list_reaches_no_other_model_by_any_member() {
             (json!({"tools": [advisor("fine"), advisor("dear")]}), "tools[1].model"),
             (json!({"tools": [{"type": "openrouter:advisor", "parameters": {"model": "dear"}}]}), "tools[0].model"),
             (json!({"tools": [{"type": "openrouter:fusion"}]}), "tools[0]"),
+            (json!({"tools": [{"type": "openrouter:fusion", "parameters": {"model": "fine"}}]}), "tools[0]"),
+            (
+                json!({"tools": [{"type": "openrouter:fusion", "parameters": {"model": "fine", "analysis_models": ["dear"]}}]}),
+                "tools[0].model",
+            ),
+            (
+                json!({"tools": [{"type": "openrouter:subagent", "parameters": {"model": "fine", "worker_model": "dear"}}]}),
+                "tools[0].model",
+            ),
+            (json!({"tools": [{"type": "openrouter:advisor", "model": "fine", "Model": "dear"}]}), "tools[0].model"),
+            (json!({"tools": [{"type": "web_search", "MODEL": "dear"}]}), "tools[0].model"),
+            (json!({"tools": [{"type": "openrouter:advisor", "model": "fine", "aModel": {"id": "dear"}}]}), "tools[0]"),
             (json!({"fallbacks": [format!("{provider}/dear")]}), "fallbacks[0]"),
         ] {
             let (answer, sent) = send(&more, "vk-narrow").await;

@@ -9,6 +9,7 @@
 //!
 //! Sources: <https://openrouter.ai/docs/guides/routing>, <https://openrouter.ai/docs/features/presets>,
 //! <https://openrouter.ai/docs/guides/features/server-tools/advisor>,
+//! <https://openrouter.ai/docs/guides/features/plugins/fusion>,
 //! <https://vercel.com/docs/ai-gateway/models-and-providers/provider-options>,
 //! <https://console.groq.com/docs/api-reference>, <https://docs.litellm.ai/docs/proxy/clientside_auth>,
 //! <https://lmstudio.ai/docs/app/advanced/speculative-decoding>,
@@ -27,6 +28,7 @@ pub const ROUTING: &[&str] = &[
     "base_url",
     "compound_custom",
     "content_policy_fallbacks",
+    "context_window_fallback_dict",
     "context_window_fallbacks",
     "custom_llm_provider",
     "draft_model",
@@ -104,16 +106,30 @@ pub fn tools(scan: &Scan, body: &[u8]) -> Result<Vec<(String, String)>, String> 
     Ok(named)
 }
 
-/// Some member may be called `model`, or some type be that of a tool which asks one.
+/// Some member may name a model, or some type be that of a tool which asks one.
 fn suspect(tools: &[u8]) -> bool {
-    memchr::memchr2_iter(b'"', b'\\', tools).any(|at| {
-        let rest = tools.get(at..).unwrap_or_default();
-        let begins = |word: &[u8]| rest.get(..word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word));
-        let value = || {
-            let word = find::value(rest, TYPE.len()).and_then(|at| rest.get(at..)?.strip_prefix(b"\""));
-            word.and_then(|word| word.split(|byte| *byte == b'"').next()).unwrap_or_default()
-        };
-        begins(b"\"model") || begins(b"\\u00") || begins(TYPE) && advises(value())
+    naming(tools).next().is_some()
+        || memchr::memchr2_iter(b'"', b'\\', tools).any(|at| {
+            let rest = tools.get(at..).unwrap_or_default();
+            let begins = |word: &[u8]| rest.get(..word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word));
+            let value = || {
+                let word = find::value(rest, TYPE.len()).and_then(|at| rest.get(at..)?.strip_prefix(b"\""));
+                word.and_then(|word| word.split(|byte| *byte == b'"').next()).unwrap_or_default()
+            };
+            begins(b"\\u00") || begins(TYPE) && advises(value())
+        })
+}
+
+/// Longest name of a member, from `model` in it on, that is taken for one.
+const SUFFIX: usize = 64;
+
+/// Where the values of members begin whose names hold `model` in any case: `model`, `Model`, `analysis_models`.
+fn naming(tools: &[u8]) -> impl Iterator<Item = usize> {
+    memchr::memchr2_iter(b'm', b'M', tools).filter_map(|at| {
+        let rest = tools.get(at..)?;
+        rest.get(..b"model".len()).filter(|word| word.eq_ignore_ascii_case(b"model"))?;
+        let name = rest.get(..SUFFIX.min(rest.len()))?;
+        find::value(tools, at + memchr::memchr(b'"', name)? + 1)
     })
 }
 
@@ -151,25 +167,33 @@ fn asked(tool: &str) -> Option<Vec<String>> {
     if types.is_empty() {
         return Some(found);
     }
+    let advises = types.iter().any(|word| advises(word.trim_matches('"').as_bytes()));
     // At any depth: such a tool may have tools.
-    for at in find::all(tool.as_bytes(), b"\"model") {
-        let rest = tool.get(at..).unwrap_or_default();
-        let name = ["\"model\"", "\"models\""].into_iter().find(|name| rest.starts_with(name));
-        let value = name.and_then(|name| rest.get(find::value(rest.as_bytes(), name.len())?..));
-        let value =
-            value.and_then(|value| serde_json::Deserializer::from_str(value).into_iter::<&RawValue>().next()?.ok());
-        match value.map(|value| (names(value, ""), json::kind(value))) {
-            // A text, or a property of a schema.
-            None | Some((None, "object")) => {}
-            Some((None, _)) => return None,
-            Some((Some(names), _)) if found.len() + names.len() > MOST_FALLBACKS => return None,
-            Some((Some(names), _)) => found.extend(names.into_iter().map(|(_, name)| name)),
+    for at in naming(tool.as_bytes()) {
+        let value = tool.get(at..).unwrap_or_default();
+        match value.as_bytes().first() {
+            Some(b'"' | b'[') => {
+                // A list that is longer is none that may pass.
+                let value = value.get(..value.floor_char_boundary(LONGEST_LIST)).unwrap_or_default();
+                let value = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>().next()?.ok()?;
+                let names = names(value, "").filter(|names| found.len() + names.len() <= MOST_FALLBACKS)?;
+                found.extend(names.into_iter().map(|(_, name)| name));
+            }
+            // A property of a schema.
+            Some(b'{') if !advises => {}
+            Some(b'{') => return None,
+            _ => {}
         }
     }
-    let advises = types.iter().any(|word| advises(word.trim_matches('"').as_bytes()));
+    // Its panel is the vendor's choice unless it is named.
+    let panel = types.iter().any(|word| word.contains("fusion"));
+    let chosen = advises && found.is_empty() || panel && !tool.contains("\"analysis_models\"");
     let escaped = memmem::find(tool.as_bytes(), b"\\u00").is_some();
-    (!(escaped || advises && found.is_empty())).then_some(found)
+    (!(escaped || chosen)).then_some(found)
 }
+
+/// Bytes of the longest list of names.
+const LONGEST_LIST: usize = MOST_FALLBACKS * 6 * name::LONGEST_NAME;
 
 /// An object without all members but these, and what it has lost: `provider.order`. `None` if that is nothing.
 #[must_use]
