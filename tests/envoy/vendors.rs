@@ -76,7 +76,7 @@ async fn outage(world: &World, fault: Option<&Fault>, keys: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_a_vendor_with_four_keys_is_nobodys() {
-    let world = World::start(&format!("{KEYS}{NO_RESTS}timeouts: {{first_content: 3s, idle: 30s}}\n")).await;
+    let world = World::start(&format!("{KEYS}{NO_RESTS}timeouts: {{first_content: 3s, complete: 3s}}\n")).await;
     for (fault, keys) in outages() {
         outage(&world, fault.as_ref(), keys).await;
     }

@@ -6,6 +6,7 @@ use wire::ir::{Fault, FaultKind, Losses};
 use wire::provider::path;
 use wire::scan::{self, Edit};
 
+use super::judge::others_first;
 use super::reply::malformed;
 use super::settle::labels;
 use super::{Exchange, Headers, Try};
@@ -41,6 +42,7 @@ impl Exchange {
         self.sealed = false;
         self.verdict = None;
         self.tries.push(Try { hop, started: now, ..Try::default() });
+        others_first(self);
         Some(hop)
     }
 

@@ -305,7 +305,8 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
             left = largest_first(left);
         }
         ContentPolicy | ClientFault => left.retain(|hop| !same(hop)),
-        Transient | Empty | Garbled | Stalled => left = others_first(ex, left, &failed),
+        // The order is right for these since the try began.
+        Transient | Empty | Garbled | Stalled => {}
     }
     if !again {
         left.clear();
@@ -318,17 +319,17 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
 
 /// What fails at one provider likely fails with its other keys, too: of the same tier, providers that were not asked yet
 /// come first. A try that is repeated where it failed is the configuration's wish and comes before them.
-fn others_first(ex: &Exchange, left: Vec<Hop>, failed: &Hop) -> Vec<Hop> {
+///
+/// That is settled when a try begins: where no answer comes of it nobody is asked before Envoy goes on.
+pub(super) fn others_first(ex: &mut Exchange) {
+    let Some(running) = ex.tries.last().and_then(|tried| ex.plan.hops.get(tried.hop)).cloned() else { return };
+    let left = ex.plan.hops.split_off(ex.cursor.min(ex.plan.hops.len()));
     let provider = |hop: &Hop| hop.provider(&ex.snapshot);
-    let asked = |hop: &Hop| {
-        let mut asked = ex.tries.iter().filter_map(|tried| ex.plan.hops.get(tried.hop));
-        asked.any(|before| provider(before) == provider(hop))
-    };
-    let (mut first, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|hop| hop == failed);
-    let (others, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|hop| hop.tier == failed.tier && !asked(hop));
-    first.extend(others);
-    first.extend(left);
-    first
+    let asked: Vec<_> = ex.tries.iter().filter_map(|tried| ex.plan.hops.get(tried.hop)).map(provider).collect();
+    let is_next = |hop: &Hop| hop.tier == running.tier && !asked.contains(&provider(hop));
+    let (again, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|hop| *hop == running);
+    let (others, left): (Vec<_>, Vec<_>) = left.into_iter().partition(is_next);
+    ex.plan.hops.extend(again.into_iter().chain(others).chain(left));
 }
 
 /// By context, the plan's order among equals; those that do not say come last. A plan is short, and the library's sort is

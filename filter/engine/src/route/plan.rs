@@ -110,11 +110,12 @@ pub fn plan(
     Ok(Plan { hops: within(snapshot, hops, tries) })
 }
 
-/// So many of them in their order: of each provider one, as far as there is room, so that no outage of one takes all tries.
+/// So many of them in their order: of each provider one, as often as it is repeated, as far as there is room. So no outage of
+/// one provider takes all tries.
 fn within(snapshot: &Snapshot, hops: Vec<Hop>, tries: usize) -> Vec<Hop> {
-    let mut asked = BTreeSet::new();
-    let (firsts, others): (Vec<_>, Vec<_>) =
-        hops.into_iter().enumerate().partition(|(_, hop)| asked.insert(hop.provider(snapshot)));
+    let mut first = BTreeMap::new();
+    let mut is_first = |hop: &Hop| first.entry(hop.provider(snapshot)).or_insert_with(|| hop.clone()) == hop;
+    let (firsts, others): (Vec<_>, Vec<_>) = hops.into_iter().enumerate().partition(|(_, hop)| is_first(hop));
     let mut places: BTreeMap<usize, Hop> = firsts.into_iter().take(tries).collect();
     let room = tries - places.len();
     places.extend(others.into_iter().take(room));
