@@ -9,7 +9,7 @@ use tests::said::Said;
 
 use crate::world::{ANTHROPIC, OPENAI, TWO_VENDORS, World};
 
-const CROWD: usize = 600;
+const CROWD: usize = 400;
 
 const PAIR: &str = r#"
 models:
@@ -59,7 +59,7 @@ async fn a_crowd_that_waits_for_one_key_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_whose_provider_falls_silent_before_content_is_served_by_the_next() {
-    // Only the silent one: 600 connections to the next, all at once, take their time.
+    // Only the silent one: hundreds of connections to the next, all at once, take their time.
     let vendors = TWO_VENDORS.replace("openai: {", "openai: {hold: {hard: 4s}, ");
     let more = "hold: {max: 50s}\nretry: {rest: {failures: 0}}\ntimeouts: {connect: 60s}\n";
     let world = world_of(&vendors, more).await;
@@ -74,7 +74,7 @@ async fn a_crowd_whose_provider_falls_silent_before_content_is_served_by_the_nex
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_whose_provider_falls_silent_after_content_is_cut() {
-    let world = world("timeouts: {idle: 4s}\n").await;
+    let world = world("timeouts: {idle: 4s, connect: 60s}\n").await;
     world.mock.host(OPENAI).fault(Fault::HangMidStream { after: 3 }.always());
     let crowd = crowd(&world, Dialect::OpenAi.chat("pair", "crowd", true).key("vk-good"));
     for answer in crowd.await.unwrap() {

@@ -168,6 +168,8 @@ fn anthropic_stream(events: &[(String, String)]) -> Result<Said> {
     let (mut said, mut calls) = (Said::default(), Vec::<(String, String)>::new());
     let (mut input, mut output) = (None, None);
     let (mut open, mut blocks) = (None, 0);
+    // Pings may stand anywhere, and SDKs pass over them.
+    let events: Vec<_> = events.iter().filter(|(event, _)| event != "ping").collect();
     for (i, (event, data)) in events.iter().enumerate() {
         let body: Value = serde_json::from_str(data)?;
         ensure!(body["type"] == event.as_str(), "event {event} carries {body}");
@@ -202,7 +204,6 @@ fn anthropic_stream(events: &[(String, String)]) -> Result<Said> {
                 input = body["usage"]["input_tokens"].as_u64().or(input);
             }
             "message_stop" => ensure!(open.is_none() && !said.stop.is_empty(), "it ends in the middle"),
-            "ping" => {}
             _ => bail!("unknown event {event}"),
         }
     }
