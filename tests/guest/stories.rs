@@ -131,15 +131,22 @@ fn foreign_stream(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
 fn failover(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
     gateway.provider = Box::new(|seen| match seen.lane.as_str() {
         "openai_k1" => Answer::Whole(json("503", r#"{"error": {"message": "overloaded"}}"#)),
-        "openai_k2" => Answer::Refused,
+        "anthropic_k1" => Answer::Refused,
         _ => healthy(seen),
     });
-    Ok(vec![gateway.exchange(&chat(Dialect::OpenAi, "both", false))?])
+    let mut outcomes = vec![gateway.exchange(&chat(Dialect::OpenAi, "both", false))?];
+    gateway.provider = Box::new(|seen| match seen.lane.as_str() {
+        "openai_k1" => Answer::Refused,
+        _ => healthy(seen),
+    });
+    outcomes.push(gateway.exchange(&chat(Dialect::OpenAi, "both", false))?);
+    Ok(outcomes)
 }
 
 fn failover_ends(outcomes: &[Outcome]) {
     whole(outcomes);
-    assert_eq!(lanes(&outcomes[0]), ["openai_k1", "openai_k2", "anthropic_k1"]);
+    assert_eq!(lanes(&outcomes[0]), ["openai_k1", "anthropic_k1", "openai_k2"], "another provider comes first");
+    assert_eq!(lanes(&outcomes[1]), ["openai_k1", "anthropic_k1"], "also where no answer came");
 }
 
 fn rest(gateway: &mut Gateway) -> Result<Vec<Outcome>> {
