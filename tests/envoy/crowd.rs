@@ -79,7 +79,12 @@ async fn a_crowd_whose_provider_falls_silent_after_content_is_cut() {
     let crowd = crowd(&world, Dialect::OpenAi.chat("pair", "crowd", true).key("vk-good"));
     for answer in crowd.await.unwrap() {
         assert_eq!(answer.status, 200);
-        assert!(Said::read(Dialect::OpenAi, true, &answer).is_err(), "it never looks whole");
+        assert!(
+            Said::read(Dialect::OpenAi, true, &answer).is_err(),
+            "it looks whole: {} {}",
+            answer.header("x-attache-trail"),
+            answer.header("x-attache-provider")
+        );
     }
     lives(&world).await;
 }
