@@ -74,17 +74,18 @@ async fn a_crowd_whose_provider_falls_silent_before_content_is_served_by_the_nex
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_whose_provider_falls_silent_after_content_is_cut() {
-    let world = world("timeouts: {idle: 12s, connect: 60s}\n").await;
+    let world = world("timeouts: {idle: 4s, connect: 10s}\n").await;
     world.mock.host(OPENAI).fault(Fault::HangMidStream { after: 3 }.always());
     let crowd = crowd(&world, Dialect::OpenAi.chat("pair", "crowd", true).key("vk-good"));
+    let mut cut = 0;
     for answer in crowd.await.unwrap() {
         assert_eq!(answer.status, 200);
-        assert!(
-            Said::read(Dialect::OpenAi, true, &answer).is_err(),
-            "it looks whole: {} {}",
-            answer.header("x-attache-trail"),
-            answer.header("x-attache-provider")
-        );
+        let whole = Said::read(Dialect::OpenAi, true, &answer).is_ok();
+        // On a busy machine some wait too long for their first content, and are served by the next.
+        let by_next = answer.header("x-attache-provider") == "anthropic";
+        assert_eq!(whole, by_next, "it never looks whole: {}", answer.header("x-attache-trail"));
+        cut += usize::from(!whole);
     }
+    assert!(cut > CROWD / 2, "{cut} were cut");
     lives(&world).await;
 }
