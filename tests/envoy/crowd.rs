@@ -74,7 +74,7 @@ async fn a_crowd_whose_provider_falls_silent_before_content_is_served_by_the_nex
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_whose_provider_falls_silent_after_content_is_cut() {
-    let world = world("timeouts: {idle: 4s, connect: 10s}\n").await;
+    let world = world("timeouts: {idle: 4s}\n").await;
     world.mock.host(OPENAI).fault(Fault::HangMidStream { after: 3 }.always());
     let crowd = crowd(&world, Dialect::OpenAi.chat("pair", "crowd", true).key("vk-good"));
     let mut cut = 0;
