@@ -21,6 +21,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, heap};
 use crate::metrics::Counter;
+use crate::seldom::Seldom;
 use crate::vm;
 
 /// Bytes that may stay in use between callbacks.
@@ -29,8 +30,6 @@ const KEPT: usize = 256 << 20;
 const TOTAL: usize = KEPT + WORK;
 /// Whoever keeps less than this is not ended for others: an ordinary stream keeps less.
 const FAIR: i64 = 16 << 10;
-/// Nanoseconds between two lines of the log.
-const MINUTE: u64 = 60_000_000_000;
 /// Bytes more after which it is looked again for whom to end.
 const STEP: usize = 1 << 20;
 
@@ -41,8 +40,8 @@ thread_local! {
     static OTHERS: Cell<i64> = const { Cell::new(0) };
     /// Below it nobody was found to be ended.
     static IN_VAIN: Cell<usize> = const { Cell::new(0) };
-    /// When the log was last told that there is no room; Unix nanoseconds.
-    static SAID: Cell<u64> = const { Cell::new(0) };
+    /// Lines of the log that there is no room.
+    static SAID: Seldom = const { Seldom::new() };
 }
 
 /// What one request keeps, in all its contexts. It may be below zero for a moment: others free what it has made.
@@ -120,9 +119,7 @@ fn refused() {
 /// Counts it, and says so in the log once a minute.
 fn count(counter: Counter) {
     vm::with(|vm| vm.metrics.add(counter));
-    let now = host::now();
-    if now.abs_diff(SAID.get()) >= MINUTE {
-        SAID.set(now);
+    if SAID.with(|said| said.is_due(host::now())) {
         let [live, requests, linear] = standing();
         log::warn!(
             "no room: {live} bytes in use of {linear}, {requests} kept by requests; see attache_filter_memory_*"

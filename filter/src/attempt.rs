@@ -97,8 +97,7 @@ impl Attempt {
         }
         let body = kept.or_else(|| host::buffer(Buffer::RequestBody, 0, host::ALL).ok());
         if let Some(body) = &body {
-            light_enough(body).map_err(too_heavy)?;
-            room(weight(body))?;
+            room(light_enough(body).map_err(too_heavy)?)?;
         }
         Ok(body)
     }

@@ -128,7 +128,7 @@ impl Stage {
                 }
             }
             let rates = rated.as_deref();
-            let shape = shape.told(provider.format.name() == self.format);
+            let shape = shape.towards(provider.format.name() == self.format);
             let size = shape.at(rates.map(|rated| &rated.rates));
             let candidate = Candidate::new(&provider.name, rates, &size, self.service, rule);
             tries.push(if blind { candidate.likely() } else { candidate });

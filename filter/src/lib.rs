@@ -19,6 +19,7 @@ mod plan;
 mod purses;
 mod request;
 mod root;
+mod seldom;
 mod settlement;
 #[cfg(feature = "trap")]
 mod trap;

@@ -3,7 +3,7 @@
 //! Does not: decide who is dead, or what a ceiling is (`engine::govern::Member`).
 //!
 //! For example: the VM of one worker traps. Within six seconds the VM of another one fences it and reports it to the
-//! sidecar, and what the dead VM held of limits and had not used is there for everybody again.
+//! sidecar. What the dead VM held of limits and had not used is there for everybody again.
 
 use engine::govern::{Account, Counted, Ended, Fenced, Member, Shared};
 use sidecar_api::v1;

@@ -6,6 +6,7 @@
 use engine::exchange::{Outcome, Settled};
 
 use crate::host;
+use crate::seldom::Seldom;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +86,6 @@ const PER_PROVIDER: [&str; 3] = [
     "attache_filter_provider_errors_total",
 ];
 
-/// Nanoseconds.
-const MINUTE: u64 = 60_000_000_000;
 /// Nanoseconds between two words of them: each is a host call.
 const STANDING: u64 = 1_000_000_000;
 
@@ -142,8 +141,8 @@ pub(crate) struct Metrics {
     told: u64,
     /// Those of every configuration so far: no more names than were ever pushed.
     providers: Vec<(String, [Series; PER_PROVIDER.len()])>,
-    /// Unix nanoseconds before which no further capped report is logged.
-    quiet_until: u64,
+    /// Lines of the log about capped reports.
+    capped_lines: Seldom,
 }
 
 impl Metrics {
@@ -207,8 +206,7 @@ impl Metrics {
     fn capped(&mut self, settled: &Settled, now: u64) {
         for t in settled.tries.iter().filter(|t| t.capped) {
             self.add(Counter::UsageCapped);
-            if now >= self.quiet_until {
-                self.quiet_until = now.saturating_add(MINUTE);
+            if self.capped_lines.is_due(now) {
                 log::warn!(
                     "{} reported more tokens for a request than it can have used; the most it can is charged \
                      (attache_filter_usage_capped_total counts such reports)",

@@ -112,12 +112,12 @@ impl Plan {
         host::reply(status, "attache_worded", &headers, &reply.body).is_ok()
     }
 
-    fn whole_request(&self, size: usize) -> Action {
-        let known = self.request.try_borrow().map_or(0, |request| request.size());
-        if vm::with(|vm| vm.turns.must_wait(&self.request, known)) == Some(true) {
+    fn whole_request(&self) -> Action {
+        let size = self.request.try_borrow().map_or(0, |request| request.size());
+        if vm::with(|vm| vm.turns.must_wait(&self.request, size)) == Some(true) {
             return Action::Pause;
         }
-        let planned = self.request.try_borrow_mut().map(|mut request| (request.body(size), request.context));
+        let planned = self.request.try_borrow_mut().map(|mut request| (request.body(), request.context));
         match planned {
             Ok((Planned::Go, _)) => Action::Continue,
             Ok((Planned::NotYet, context)) => {
@@ -181,7 +181,7 @@ impl HttpContext for Plan {
         let context = self.context();
         vm::with(|vm| if end { vm.uploads.done(context, size) } else { vm.uploads.grown(context, size) });
         let large = self.request.try_borrow_mut().is_ok_and(|mut request| request.too_large(size));
-        if end && !large { self.whole_request(size) } else { Action::Pause }
+        if end && !large { self.whole_request() } else { Action::Pause }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
@@ -191,7 +191,7 @@ impl HttpContext for Plan {
         }
         let context = self.context();
         vm::with(|vm| vm.uploads.done(context, host::ALL));
-        self.whole_request(host::ALL)
+        self.whole_request()
     }
 
     fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {

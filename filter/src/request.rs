@@ -277,10 +277,8 @@ impl Request {
     }
 
     /// The whole body is here.
-    pub(crate) fn body(&mut self, size: usize) -> Planned {
+    pub(crate) fn body(&mut self) -> Planned {
         self.whole = host::now();
-        // At trailers the size is not told, but with the piece before.
-        self.size = if size == host::ALL { self.size } else { size };
         let body = match fetch(self.size) {
             Ok(body) => body,
             Err(fault) => return self.refuse(&fault),
@@ -324,6 +322,5 @@ fn fetch(size: usize) -> Result<Vec<u8>, Fault> {
 
 /// The VM has no room for it now.
 pub(crate) fn no_memory() -> Fault {
-    let fault = Fault::new(FaultKind::Overloaded, "The gateway has no memory for this request at the moment.");
-    Fault { retry_after: Some(1), ..fault.with_code("memory") }
+    Fault::overloaded("The gateway has no memory for this request at the moment.", "memory")
 }

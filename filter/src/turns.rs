@@ -62,12 +62,10 @@ pub(crate) fn tick(root: u32) {
     {
         let account = Rc::clone(&request.account);
         account.charge(|| {
-            if matches!(request.body(host::ALL), Planned::Go) {
+            if matches!(request.body(), Planned::Go) {
                 request.resume();
             }
         });
     }
-    if host::enter(root).is_err() {
-        log::warn!("the root context could not be entered again");
-    }
+    host::back_to(root);
 }

@@ -149,7 +149,7 @@ pub(crate) fn tick(root: u32, bounds: Bounds, now: u64) {
             request.refuse(&fault);
         }
     }
-    if some && host::enter(root).is_err() {
-        log::warn!("the root context could not be entered again");
+    if some {
+        host::back_to(root);
     }
 }

@@ -43,9 +43,7 @@ pub(crate) fn go_on(context: u32, now: u64) {
         }
     }
     if some {
-        if host::enter(context).is_err() {
-            log::warn!("the context of a callback is gone");
-        }
+        host::back_to(context);
         purses::flush(context, now);
     }
 }

@@ -95,8 +95,8 @@ pub(crate) fn tick(root: u32) {
         }
         touched += usize::from(look(context, now));
     }
-    if touched > 0 && host::enter(root).is_err() {
-        log::warn!("the root context could not be entered again");
+    if touched > 0 {
+        host::back_to(root);
     }
 }
 

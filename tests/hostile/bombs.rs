@@ -31,20 +31,24 @@ fn told(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} attacks did harm:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_body_of_a_client_of_openai_harms_another_tenant() {
+/// All bombs of one dialect, for a provider of another format and for one of its own.
+async fn harmless(kinds: &[Kind], models: [&str; 2]) {
     let arena = Arena::start("").await;
-    let mut wrong = play(&arena, OPENAI, "claude").await;
-    wrong.extend(play(&arena, OPENAI, "chat").await);
+    let mut wrong = Vec::new();
+    for model in models {
+        wrong.extend(play(&arena, kinds, model).await);
+    }
     told(&wrong);
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_body_of_a_client_of_openai_harms_another_tenant() {
+    harmless(OPENAI, ["claude", "chat"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_body_of_a_client_of_anthropic_harms_another_tenant() {
-    let arena = Arena::start("").await;
-    let mut wrong = play(&arena, ANTHROPIC, "chat").await;
-    wrong.extend(play(&arena, ANTHROPIC, "claude").await);
-    told(&wrong);
+    harmless(ANTHROPIC, ["chat", "claude"]).await;
 }
 
 /// The largest body there is. It may hold a worker for a while, so the percentile is not judged; nobody may fail.

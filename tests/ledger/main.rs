@@ -9,7 +9,6 @@ mod clock;
 mod laws;
 mod naive;
 mod plan;
-mod shared;
 mod sidecar;
 mod store;
 mod summary;

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use engine::govern::{Ceiling, Charge, Draw, Fenced, Held, Member, Standing, Wallet};
+use engine::govern::{Ceiling, Charge, Draw, Fenced, Held, Local, Member, Standing, Wallet};
 
 use super::plan::{Mutant, Plan, SECOND, kind};
-use super::shared::Data;
 use super::sidecar::{Answer, Call};
 
 /// How long a request waits for its leases.
@@ -107,7 +106,7 @@ impl Worker {
     }
 
     /// Starts what can start; the call asks for the rest, and for what will soon be needed.
-    pub fn admit(&mut self, at: u64, shared: &mut Data, plan: &Plan) -> (Vec<Fate>, Option<Call>) {
+    pub fn admit(&mut self, at: u64, shared: &mut Local, plan: &Plan) -> (Vec<Fate>, Option<Call>) {
         let now = self.clock(at);
         let (mut fates, mut draws) = (Vec::new(), Vec::new());
         for mut request in std::mem::take(&mut self.waiting) {
@@ -151,7 +150,7 @@ impl Worker {
     }
 
     /// As the filter does before it reserves.
-    fn secure(&mut self, needs: &[Need], shared: &mut Data, plan: &Plan) -> Result<(), Fenced> {
+    fn secure(&mut self, needs: &[Need], shared: &mut Local, plan: &Plan) -> Result<(), Fenced> {
         let Some(member) = &self.member else { return Ok(()) };
         if needs.iter().any(|need| kind(need.account).is_slots()) && !plan.is(Mutant::BlindSlots) {
             member.check(shared)?;
@@ -180,7 +179,7 @@ impl Worker {
     }
 
     /// Says that it is alive, lowers its ceilings and looks after the others; who is to be reported.
-    pub fn beat(&mut self, shared: &mut Data, plan: &Plan) -> Option<Call> {
+    pub fn beat(&mut self, shared: &mut Local, plan: &Plan) -> Option<Call> {
         let member = self.member.as_mut().filter(|_| !self.fenced)?;
         let lower = self.wallet.lower();
         match member.beat(shared).and_then(|()| member.write(shared, &lower)) {
@@ -242,7 +241,7 @@ impl Worker {
         Some(Call::Settle(self.queue.clone()))
     }
 
-    pub fn hear(&mut self, answer: &Answer, at: u64, shared: &mut Data) {
+    pub fn hear(&mut self, answer: &Answer, at: u64, shared: &mut Local) {
         let now = self.clock(at);
         match answer {
             Answer::Ended(ended) => {

@@ -6,13 +6,12 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use engine::govern::{Draw, Member};
+use engine::govern::{Draw, Local, Member};
 
 use super::chance::Chance;
 use super::clock::LedgerClock;
 use super::laws::{self, Truth};
 use super::plan::{EPOCH, Kind, Mutant, Plan, SECOND, kind, worker_name};
-use super::shared::Data;
 use super::sidecar::{Answer, Flight, Latest};
 use super::store::Store;
 use super::summary::Summary;
@@ -48,7 +47,7 @@ pub struct World {
     pub heard: Vec<Cell<u64>>,
     pub ended: Vec<Cell<bool>>,
     /// What the workers share.
-    pub shared: Data,
+    pub shared: Local,
     /// The sidecar's wall clock is ahead by so much, or behind.
     pub skew: i64,
     pub ledger: LedgerClock,
@@ -86,7 +85,7 @@ impl World {
             clocks: Default::default(),
             heard: Vec::new(),
             ended: Vec::new(),
-            shared: Data::default(),
+            shared: Local::default(),
             skew: 0,
             ledger: LedgerClock::default(),
             since: EPOCH,

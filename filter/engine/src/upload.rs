@@ -146,7 +146,7 @@ pub fn too_slow(rate: u64) -> Fault {
 pub fn crowded() -> Fault {
     let message =
         "The gateway holds as many request bodies as its memory allows; this one came slowest. Send it again.";
-    Fault { retry_after: Some(1), ..Fault::new(FaultKind::Overloaded, message).with_code("bodies_too_large") }
+    Fault::overloaded(message, "bodies_too_large")
 }
 
 #[cfg(test)]

@@ -84,8 +84,8 @@ pub(crate) fn size() -> usize {
     live()
 }
 
-/// So many bytes can be given out in one piece. What was freed in small pieces may be of no use to a large one, so where
-/// linear memory can no longer grow by as much the allocator itself is asked.
+/// So many bytes can be given out in one piece. What was freed in small pieces may be of no use to a large one. So
+/// where linear memory can no longer grow by as much, the allocator itself is asked.
 pub(crate) fn has(bytes: usize) -> bool {
     size().saturating_add(bytes) <= LIMIT - (LIMIT >> 6) || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }

@@ -178,6 +178,13 @@ pub(crate) fn enter(context: u32) -> Result<()> {
     ok(ffi::effective_context(context))
 }
 
+/// Makes them concern the context again whose callback this is.
+pub(crate) fn back_to(context: u32) {
+    if enter(context).is_err() {
+        log::warn!("the context of a callback is gone");
+    }
+}
+
 pub(crate) fn define_counter(name: &str) -> Result<u32> {
     let (status, id) = ffi::define_counter(name);
     ok(status).map(|()| id)

@@ -231,8 +231,7 @@ fn unread() -> Fault {
 
 /// The sidecar is away, and the configuration says deny.
 fn unmetered() -> Fault {
-    let fault = Fault::new(FaultKind::Overloaded, "Limits cannot be checked at the moment.");
-    Fault { retry_after: Some(1), ..fault.with_code("admission_away") }
+    Fault::overloaded("Limits cannot be checked at the moment.", "admission_away")
 }
 
 fn set_number(name: &str, value: &impl ToString) -> bool {

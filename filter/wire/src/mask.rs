@@ -56,7 +56,7 @@ pub fn bytes(value: &[u8]) -> Cow<'_, [u8]> {
 
 /// A body in pieces, masked byte for byte: its length stays, and so does its JSON.
 ///
-/// A word that has not ended waits for the next piece, up to [`Masker::WAITS`] bytes of it; of a longer one that is no
+/// A word that has not ended waits for the next piece, up to [`Masker::WAITS`] bytes of it. Of a longer one that is no
 /// credential so far the rest is passed.
 #[derive(Debug, Default)]
 pub struct Masker {

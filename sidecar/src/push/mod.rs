@@ -21,6 +21,7 @@ use engine::config::Loaded;
 use engine::config::snapshot::VirtualKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use wire::format::bounds::cut;
 
 use self::envoy::Pusher;
 use crate::render::push::Directory;
@@ -137,8 +138,7 @@ impl Follower {
         });
         good.inspect_err(|faults| {
             for fault in faults.iter().take(MOST_FAULTS) {
-                let end = fault.floor_char_boundary(LONGEST_FAULT);
-                tracing::error!("{}", fault.get(..end).unwrap_or_default());
+                tracing::error!("{}", cut(fault, LONGEST_FAULT));
             }
             tracing::error!(faults = faults.len(), "configuration refused; the former one goes on");
             self.metrics.reload(REFUSED);

@@ -4,9 +4,9 @@
 //! the wall clock by at most a hundredth. A wall clock that differs by more than a minute has *jumped*: the ledger's clock
 //! goes on without it. So +40 days for five seconds are no window's end.
 //!
-//! Decision: a jump ahead that lasts for 15 minutes is believed: a machine whose hypervisor stopped it for a night comes
-//! back with such a wall clock. A jump back is never believed while the sidecar runs, since the ledger's clock would
-//! stand still for as long, and all windows with it; `attache ledger clock --set now` is for people who know better.
+//! Decision: a jump ahead that lasts for 15 minutes is believed: a machine whose hypervisor stopped it for a night
+//! comes back with such a wall clock. A jump back is never believed while the sidecar runs: the ledger's clock would
+//! stand still for as long, and all windows with it. `attache ledger clock --set now` is for people who know better.
 //! Rejected: the wall clock alone, of which one wrong second ends every window there is.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -85,10 +85,10 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Collects faults. A fault below a place that is already broken is a consequence and is not told.
 /// The most faults that are told at once, and one more that says so.
 const MOST: usize = 256;
 
+/// Collects faults. A fault below a place that is already broken is a consequence and is not told.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     list: Vec<Fault>,

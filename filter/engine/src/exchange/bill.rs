@@ -1,6 +1,7 @@
 //! The bounds of a try's bill: what a strict limit is charged where nobody knows it, and what no report may exceed.
 //!
-//! Under a strict limit a try takes what was reserved for it, save for the totals that its provider has told for good:
+//! Under a strict limit a try takes what was reserved for it, save for the totals that its provider has reported for
+//! good.
 //!
 //! ```text
 //! reset before the answer                     longest prompt, longest answer

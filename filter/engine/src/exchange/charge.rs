@@ -2,12 +2,13 @@
 //!
 //! A try that the provider has billed counts as reported; one it has not, nothing. Where nobody can know, a **strict**
 //! limit keeps what was reserved for the try ([`bill`]), whatever the configuration says. For an **elastic** limit the
-//! configuration says whether the try counts: then with what is known or likely of its prompt and, if it was the last,
-//! what was seen of its answer, and never with more than the worst case. Content that the client has seen counts in any
-//! case, or whoever leaves before the last byte would be served for nothing.
+//! configuration says whether the try counts. Then it counts with what is known or likely of its prompt and, if it was
+//! the last, what was seen of its answer. It never counts with more than the worst case. Content that the client has
+//! seen counts in any case, or whoever leaves before the last byte would be served for nothing.
 //!
 //! Does not: touch a wallet; the host settles there what it had reserved.
 
+use std::cell::LazyCell;
 use std::rc::Rc;
 
 use wire::ir::{Operation, Usage};
@@ -68,7 +69,7 @@ impl Exchange {
         if !kept || self.operation != Operation::Chat {
             return Used { cost: Some(0), ..Used::default() };
         }
-        let size = self.terms.shape.map(|shape| shape.told(!self.translates(t.hop)).at(rates));
+        let size = self.terms.shape.map(|shape| shape.towards(!self.translates(t.hop)).at(rates));
         let bounds = Bounds::of(size.as_ref(), rates);
         let capped = bounds.cap(&t.usage) != t.usage;
         let usual = bounds.cap(&self.usual(t, settled, size.as_ref()));
@@ -115,9 +116,10 @@ impl Exchange {
         let used = |strict: bool| -> Vec<(&str, Used)> {
             self.tries.iter().zip(tries).map(|(t, s)| (s.provider.as_str(), self.used(t, s, strict))).collect()
         };
-        let (strict, usual) = (used(true), used(false));
+        // Most requests meet accounts of one kind alone.
+        let (strict, usual) = (LazyCell::new(|| used(true)), LazyCell::new(|| used(false)));
         let of = |account: &Account| {
-            let used = if account.is_strict() { &strict } else { &usual };
+            let used: &Vec<_> = if account.is_strict() { &strict } else { &usual };
             let counted = used.iter().filter(|(provider, _)| account.counts(provider));
             let sum = |part: fn(&Used) -> u64| counted.clone().fold(0, |sum: u64, (_, u)| sum.saturating_add(part(u)));
             let input = |used: &Used| used.usage.input.unwrap_or(0);

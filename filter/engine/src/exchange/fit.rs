@@ -135,7 +135,7 @@ impl<'a> Fit<'a> {
         if let Some((.., known)) = self.judged.iter().find(|(p, m, _)| *p == provider && m == model) {
             return *known;
         }
-        let read = || light_enough(self.body).and_then(|()| self.inbound.decode_request(self.body));
+        let read = || light_enough(self.body).and_then(|_| self.inbound.decode_request(self.body));
         let request = self.request.get_or_insert_with(read);
         let inbound = self.inbound.name();
         let format = self.snapshot.providers.get(provider).map(|p| p.format);

@@ -62,9 +62,7 @@ pub(super) struct Hold {
 
 /// What a client is told when no other candidate has answered in place of one that was given up.
 pub(super) fn no_memory() -> Fault {
-    let message = "The gateway has no memory for the provider's answer at the moment.";
-    let fault = Fault::new(FaultKind::Overloaded, message).with_code("memory");
-    Fault { retry_after: Some(1), ..fault }
+    Fault::overloaded("The gateway has no memory for the provider's answer at the moment.", "memory")
 }
 
 impl Hold {

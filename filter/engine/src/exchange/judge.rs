@@ -38,8 +38,7 @@ pub(super) fn judge(ex: &mut Exchange, status: u16, end: bool, told: Option<u64>
     }
     let by_rule = rules(ex).iter().find(|rule| rule.decides(status)).cloned();
     let kind = by_rule.map_or_else(|| by_status(ex, status), |rule| by_rule_of(ex, &rule, now));
-    conclude(ex, kind, out);
-    ex.verdict = retryable(ex, kind.is, now);
+    conclude(ex, kind, now, out);
     false
 }
 
@@ -70,12 +69,11 @@ pub(super) fn refer(ex: &mut Exchange, head: &mut Headers, fault: &Fault, now: u
         }
         return None;
     }
-    conclude(ex, kind, &mut out);
+    conclude(ex, kind, now, &mut out);
     if ex.sealed {
         retrail(ex, head);
         soonest(ex, head, now);
         head.push(seal());
-        ex.verdict = retryable(ex, kind.is, now);
         return None;
     }
     let asks = asking(ex, fault.status);
@@ -107,7 +105,7 @@ pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Faul
         Flaw::Stalled => failed(Stalled),
         Flaw::NoMemory => Kind { is: Transient, mark: None },
     };
-    conclude(ex, kind, &mut out);
+    conclude(ex, kind, now, &mut out);
     let status = asking(ex, fault.status);
     if let Some(first) = head.first_mut() {
         first.1 = status.to_string().into_bytes();
@@ -116,7 +114,7 @@ pub(super) fn fail(ex: &mut Exchange, mut head: Headers, flaw: Flaw, fault: Faul
     retrail(ex, &mut head);
     head.extend(ex.sealed.then(seal));
     ex.answering = Some(Status { judged: status, told: status });
-    let told = retryable(ex, kind.is, now).unwrap_or_else(|| kept(fault));
+    let told = ex.verdict.take().unwrap_or_else(|| kept(fault));
     ex.verdict = Some(Fault { retry_after: seconds_of(ex, now).or(told.retry_after), ..told });
     out.set = Some(head);
     out
@@ -176,7 +174,7 @@ fn retryable(ex: &Exchange, is: Disposition, now: u64) -> Option<Fault> {
     Some(Fault { retry_after: seconds_of(ex, now), ..bodiless(status) })
 }
 
-/// Seconds until the first of those who told a time may be asked again, if the last try told one or none of its own.
+/// Seconds until the first of those who told a time may be asked again.
 fn seconds_of(ex: &Exchange, now: u64) -> Option<u64> {
     let until = ex.tries.iter().filter_map(|tried| tried.told).min()?;
     Some(until.saturating_sub(now).div_ceil(1_000_000_000))
@@ -272,8 +270,9 @@ fn note(ex: &mut Exchange, kind: Kind) {
     }
 }
 
-/// Notes it, and leaves of the plan only who may do better, the likeliest first.
-fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
+/// Notes it, and leaves of the plan only who may do better, the likeliest first. Where nobody is left, an earlier failure may
+/// be what the client is told.
+fn conclude(ex: &mut Exchange, kind: Kind, now: u64, out: &mut Head) {
     note(ex, kind);
     let failed = ex.tries.last().and_then(|current| ex.plan.hops.get(current.hop)).cloned();
     let Some(failed) = failed else { return };
@@ -315,6 +314,7 @@ fn conclude(ex: &mut Exchange, kind: Kind, out: &mut Head) {
     ex.plan.hops.extend(left);
     out.next = ex.cluster(ex.cursor).filter(|_| changed).map(str::to_owned);
     ex.sealed = ex.cursor >= ex.plan.hops.len();
+    ex.verdict = retryable(ex, kind.is, now);
 }
 
 /// What fails at one provider likely fails with its other keys, too: of the same tier, providers that were not asked yet

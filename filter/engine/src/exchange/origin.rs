@@ -5,8 +5,9 @@
 //! change or leave out, and a page chooses no type of body but three without asking first (CORS).
 //!
 //! Does not: answer such questions (preflights). Decision: `curl -d` sends one of the three types
-//! (`application/x-www-form-urlencoded`), which is fine as long as no browser is seen; no form can put JSON into a body of
-//! this type, whereas `text/plain` can hold any. Rejected: JSON's type alone, by which the first `curl` of everybody fails.
+//! (`application/x-www-form-urlencoded`), which is fine as long as no browser is seen. No form can put JSON into a body
+//! of this type, whereas `text/plain` can hold any. Rejected: JSON's type alone, by which the first `curl` of everybody
+//! fails.
 
 use core::net::IpAddr;
 

@@ -34,12 +34,7 @@ pub fn admission_fault(denial: Denial) -> Fault {
             Fault::new(FaultKind::Authentication, "This key is not known here.").with_code("invalid_api_key")
         }
         Denial::Disabled => Fault::new(FaultKind::Permission, "This key is disabled.").with_code("key_disabled"),
-        Denial::Away => {
-            let mut fault =
-                Fault::new(FaultKind::Overloaded, "Keys cannot be checked at the moment.").with_code("admission_away");
-            fault.retry_after = Some(1);
-            fault
-        }
+        Denial::Away => Fault::overloaded("Keys cannot be checked at the moment.", "admission_away"),
     }
 }
 
@@ -85,9 +80,7 @@ pub fn local_reply(status: u16) -> Fault {
 #[must_use]
 pub fn abandoned() -> Fault {
     let message = "The gateway lost this request and is ready again: send the request again.";
-    let mut fault = Fault::new(FaultKind::Overloaded, message).with_code("gateway_restarted");
-    fault.retry_after = Some(1);
-    fault
+    Fault::overloaded(message, "gateway_restarted")
 }
 
 /// An error that came from upstream with a status and nothing else.

@@ -1,7 +1,7 @@
 //! What translating a body takes of the VM's memory, told before it is begun.
 //!
-//! Example: 30 MiB of text in ten messages weigh 180 MiB; 30 MiB of `{"name":""},` weigh more than [`WORK`], and the
-//! client is told `functions: found 5242880 values, expected at most 729444 in a body of 31457280 bytes`.
+//! Example: 30 MiB of text in ten messages weigh 180 MiB. 30 MiB of `{"name":""},` weigh more than [`WORK`], and the
+//! client reads `functions: found 5242880 values, expected at most 729444 in a body of 31457280 bytes`.
 //!
 //! Does not: know how much memory is free; the host does.
 
@@ -21,24 +21,30 @@ pub const COPIES: usize = 2;
 /// Bytes of memory that translating this body takes at most, the body included.
 #[must_use]
 pub fn weight(body: &[u8]) -> usize {
+    weighed(body).0
+}
+
+/// The same, and the values where they were counted: text is full of commas, so where it matters they are not counted in it.
+fn weighed(body: &[u8]) -> (usize, Option<Nodes<'_>>) {
     let most = decode_cost(body);
-    // Text is full of commas, so where it matters they are not counted in it.
-    if most <= WORK { most } else { exact(body.len(), Nodes::of(body).all).min(most) }
+    if most <= WORK {
+        return (most, None);
+    }
+    let nodes = Nodes::of(body);
+    (exact(body.len(), nodes.all).min(most), Some(nodes))
 }
 
 fn exact(bytes: usize, values: usize) -> usize {
     bytes.saturating_mul(PER_BYTE).saturating_add(values.saturating_mul(PER_VALUE))
 }
 
-/// Refuses a body that is too heavy to be translated.
+/// The weight of a body that is light enough to be translated.
 ///
 /// # Errors
-/// It is: the member that makes it so, and how much is taken.
-pub fn light_enough(body: &[u8]) -> Result<(), Malformed> {
-    if weight(body) <= WORK {
-        return Ok(());
-    }
-    let nodes = Nodes::of(body);
+/// It is not: the member that makes it so, and how much is taken.
+pub fn light_enough(body: &[u8]) -> Result<usize, Malformed> {
+    let (weight, nodes) = weighed(body);
+    let Some(nodes) = nodes.filter(|_| weight > WORK) else { return Ok(weight) };
     let most = WORK.saturating_sub(exact(body.len(), 0)) / PER_VALUE;
     let heavy = nodes.heaviest.filter(|(_, own)| own.saturating_mul(2) > nodes.all);
     let (name, found) = heavy.unwrap_or((b"", nodes.all));

@@ -11,9 +11,9 @@
 //!
 //! Does not: know time. Silence is counted in beats of the VM that watches, so a process that was stopped fences nobody.
 //!
-//! Decision: each write is a compare-and-swap on the record that a fence closes, so a ceiling is either in the report or
-//! was never raised: no clock decides what is safe. Rejected: leases that expire, which a stalled VM overruns, and a
-//! record of each reservation, which costs a compare-and-swap an account and request.
+//! Decision: each write is a compare-and-swap on the record that a fence closes. So a ceiling is either in the report
+//! or was never raised, and no clock decides what is safe. Rejected: leases that expire, which a stalled VM overruns,
+//! and a record of each reservation, which costs a compare-and-swap an account and request.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,29 @@ pub trait Shared {
     fn get(&mut self, key: &str) -> (Vec<u8>, u32);
     /// Replaces the value; false if somebody else did since it had this version.
     fn swap(&mut self, key: &str, value: &[u8], version: u32) -> bool;
+}
+
+/// The same without Envoy, for simulations and tests: a version is never given twice, and 0 asks for none.
+#[derive(Debug, Default)]
+pub struct Local {
+    values: BTreeMap<String, (Vec<u8>, u32)>,
+    versions: u32,
+}
+
+impl Shared for Local {
+    fn get(&mut self, key: &str) -> (Vec<u8>, u32) {
+        self.values.get(key).cloned().unwrap_or_default()
+    }
+
+    fn swap(&mut self, key: &str, value: &[u8], version: u32) -> bool {
+        let held = self.values.get(key).map_or(0, |(_, held)| *held);
+        if version != 0 && held != version {
+            return false;
+        }
+        self.versions += 1;
+        self.values.insert(key.to_owned(), (value.to_vec(), self.versions));
+        true
+    }
 }
 
 /// The most that a VM has spent and reserved of one account in one window.

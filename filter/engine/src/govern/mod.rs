@@ -20,7 +20,7 @@ mod window;
 pub use account::Account;
 pub use decide::{Decision, Governor, Over, Refusal};
 pub use limit::{Counted, Exhausted, Limit, Mode};
-pub use member::{Ceiling, Ended, Fenced, Member, Shared};
+pub use member::{Ceiling, Ended, Fenced, Local, Member, Shared};
 pub use need::{Candidate, Missing, Rated};
 pub use overshoot::overshoot;
 pub use purse::{Draw, Lease, Refused};

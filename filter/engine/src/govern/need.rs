@@ -93,8 +93,6 @@ struct Amounts {
     input: Option<u64>,
     output: Option<u64>,
     money: Option<u64>,
-    /// Of the money, what the prompt alone costs.
-    prompt: Option<u64>,
 }
 
 /// One try of a plan, as limits see it.
@@ -104,6 +102,8 @@ pub struct Candidate<'a> {
     pub provider: &'a str,
     worst: Amounts,
     usual: Amounts,
+    /// What its prompt alone costs as a rule.
+    prompt: u64,
     /// Nobody knows what it costs, and that is not to be borne where money is limited.
     pub(super) unpriced: bool,
     /// What bounds nothing: what its request is to say.
@@ -128,27 +128,25 @@ impl<'a> Candidate<'a> {
     pub fn new(provider: &'a str, rated: Option<&Rated>, size: &Size, service: Service, rule: UnknownPrice) -> Self {
         let price = rated.map_or(Price::Free, |rated| rated.price(rule));
         let told = rated.filter(|_| price == Price::Told).map(|rated| &rated.rates);
-        let money = |of: &dyn Fn(&Rates) -> Option<u64>| told.map_or(Some(0), of);
+        let expected = |size: &Size| told.map_or(0, |rates| price::expected_cost(rates, size, service));
         let missing = match (size.input_worst, size.output_worst) {
             (None, _) => Missing::Text(size.way),
             (_, None) => Missing::MaxTokens,
             (Some(_), Some(_)) => Missing::ServiceTier,
         };
-        let only = Size { output_expected: 0, ..*size };
         Self {
             provider,
             worst: Amounts {
                 input: size.input_worst,
                 output: size.output_worst,
-                money: money(&|rates| price::worst_cost(rates, size, service)),
-                prompt: money(&|rates| price::input_cost(rates, size, service)),
+                money: told.map_or(Some(0), |rates| price::worst_cost(rates, size, service)),
             },
             usual: Amounts {
                 input: Some(size.input_expected),
                 output: Some(size.output_expected),
-                money: money(&|rates| Some(price::expected_cost(rates, size, service))),
-                prompt: money(&|rates| Some(price::expected_cost(rates, &only, service))),
+                money: Some(expected(size)),
             },
+            prompt: expected(&Size { output_expected: 0, ..*size }),
             unpriced: price == Price::Unknown,
             missing,
         }
@@ -163,8 +161,8 @@ impl<'a> Candidate<'a> {
     /// A try that uses neither tokens nor money: it counts those of a prompt.
     #[must_use]
     pub fn counting(provider: &'a str) -> Self {
-        let none = Amounts { input: Some(0), output: Some(0), money: Some(0), prompt: Some(0) };
-        Self { provider, worst: none, usual: none, unpriced: false, missing: Missing::MaxTokens }
+        let none = Amounts { input: Some(0), output: Some(0), money: Some(0) };
+        Self { provider, worst: none, usual: none, prompt: 0, unpriced: false, missing: Missing::MaxTokens }
     }
 }
 
@@ -195,8 +193,8 @@ pub(super) fn need(account: &Account, tries: &[Candidate<'_>]) -> Result<Option<
         Counted::TotalTokens => input()?.saturating_add(output()?),
         Counted::Money if strict => most(|one| one.money)?.saturating_mul(count),
         Counted::Money => {
-            let again = most(|one| one.prompt)?.saturating_mul(count - 1);
-            most(|one| one.money)?.saturating_add(again)
+            let dearest = counted().map(|one| one.prompt).max().unwrap_or(0);
+            most(|one| one.money)?.saturating_add(dearest.saturating_mul(count - 1))
         }
     }))
 }

@@ -253,12 +253,6 @@ pub fn most_cost(rates: &Rates, usage: &Usage, certain: Certain, size: &Size, se
     Some(most.min(worst))
 }
 
-/// The most its prompt alone can cost: what a try may be charged that gave no answer.
-#[must_use]
-pub fn input_cost(rates: &Rates, size: &Size, service: Service) -> Option<u64> {
-    rates.most(size, 0, service)
-}
-
 /// What a request of this size costs as a rule, nothing cached.
 #[must_use]
 pub fn expected_cost(rates: &Rates, size: &Size, service: Service) -> u64 {

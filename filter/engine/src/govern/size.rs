@@ -114,9 +114,9 @@ impl Shape {
         }
     }
 
-    /// The same at a provider of this format or another. What translation leaves out does not count there.
+    /// The same at a provider of the client's own format (`same`) or of another, where what translation leaves out counts not.
     #[must_use]
-    pub fn told(self, same: bool) -> Self {
+    pub fn towards(self, same: bool) -> Self {
         Self { same, ..self }
     }
 

@@ -1,7 +1,8 @@
 //! Models, servers and accounts that a body asks for beside its `model`, where it reaches a provider as it is.
 //!
-//! Whoever is restricted to some models is so in every member: a name that is found is looked up as `model` is, and what
-//! names nothing that could be looked up (`preset`) is withheld from the provider. Who may ask for everything keeps all.
+//! Whoever is restricted to some models is so in every member. A name that is found is looked up as `model` is; what
+//! names nothing that could be looked up (`preset`) is withheld from the provider. Who may ask for everything keeps
+//! all.
 //!
 //! Does not: look at requests that are translated; there unknown members end anyway.
 

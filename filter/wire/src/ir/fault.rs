@@ -92,6 +92,12 @@ impl Fault {
         Self { status: kind.status(), kind, message: message.into(), param: None, code: None, retry_after: None }
     }
 
+    /// Nobody can take the request now; in a second somebody may.
+    #[must_use]
+    pub fn overloaded(message: impl Into<String>, code: impl Into<String>) -> Self {
+        Self { retry_after: Some(1), ..Self::new(FaultKind::Overloaded, message).with_code(code) }
+    }
+
     /// Names the member of the request at fault.
     #[must_use]
     pub fn with_param(mut self, param: impl Into<String>) -> Self {

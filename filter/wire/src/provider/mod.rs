@@ -66,8 +66,8 @@ pub struct Provider {
     pub format: &'static dyn Outbound,
     /// How it wants its key.
     pub auth: Auth,
-    /// Members of [`crate::scan::routing::ROUTING`] of which a part may pass where models are restricted, and that part:
-    /// what narrows the choice of a server, e.g. by what it keeps of a prompt.
+    /// Members of [`crate::scan::routing::ROUTING`] of which a part may pass where models are restricted, and that
+    /// part. It narrows the choice of a server, e.g. by what that keeps of a prompt.
     pub narrows: Narrows,
     /// The vendor's own page the row was taken from.
     pub docs: &'static str,

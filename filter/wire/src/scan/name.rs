@@ -1,7 +1,7 @@
 //! Names of models as a request has them: `model`, and the items of `fallbacks`.
 //!
-//! Both are bounded while they are read. Names become keys of tables, hops of a plan and lines of a ledger, so that a name
-//! of a megabyte would be kept many times over, and a plan of a million fallbacks would be sorted.
+//! Both are bounded while they are read. Names become keys of tables, hops of a plan and lines of a ledger: a name of a
+//! megabyte would be kept many times over. A plan of a million fallbacks would be sorted.
 
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;

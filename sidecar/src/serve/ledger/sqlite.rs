@@ -109,8 +109,8 @@ impl Sqlite {
         Ok(clock::kept(&self.connection)?)
     }
 
-    /// Sets the ledger's clock back, since it ran ahead. Windows that have not begun by this time (Unix nanoseconds) end:
-    /// what was used of them, or is still leased, counts in the present window, in which it was used in truth.
+    /// Sets the ledger's clock back, since it ran ahead. Windows that have not begun by this time (Unix nanoseconds)
+    /// end. What was used of them, or is still leased, counts in the present window, in which it was used in truth.
     ///
     /// # Errors
     /// The clock is not ahead, or the file cannot be written; then nothing has changed.

@@ -1,29 +1,4 @@
-use std::collections::BTreeMap;
-
 use super::*;
-
-/// As Envoy has it: a version is never given twice, and 0 asks for none.
-#[derive(Default)]
-struct Data {
-    values: BTreeMap<String, (Vec<u8>, u32)>,
-    versions: u32,
-}
-
-impl Shared for Data {
-    fn get(&mut self, key: &str) -> (Vec<u8>, u32) {
-        self.values.get(key).cloned().unwrap_or_default()
-    }
-
-    fn swap(&mut self, key: &str, value: &[u8], version: u32) -> bool {
-        let held = self.values.get(key).map_or(0, |(_, held)| *held);
-        if version != 0 && held != version {
-            return false;
-        }
-        self.versions += 1;
-        self.values.insert(key.to_owned(), (value.to_vec(), self.versions));
-        true
-    }
-}
 
 const A: [u8; 16] = [1; 16];
 const B: [u8; 16] = [2; 16];
@@ -33,7 +8,7 @@ fn ceiling(account: u64, most: u64) -> (Ceiling, bool) {
 }
 
 /// So many beats of `one`, and what it has seen end.
-fn beats(one: &mut Member, data: &mut Data, count: u32) -> Vec<Ended> {
+fn beats(one: &mut Member, data: &mut Local, count: u32) -> Vec<Ended> {
     let beat = |_| {
         one.beat(data).unwrap();
         one.watch(data)
@@ -43,7 +18,7 @@ fn beats(one: &mut Member, data: &mut Data, count: u32) -> Vec<Ended> {
 
 #[test]
 fn who_falls_silent_is_fenced_and_reported_until_somebody_knows() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let (mut a, b) = (Member::join(data, A).unwrap(), Member::join(data, B).unwrap());
     b.write(data, &[ceiling(7, 40), ceiling(7 + PAGES, 5), ceiling(8, 1)]).unwrap();
     b.write(data, &[ceiling(7, 30), (ceiling(8, 0).0, false)]).unwrap();
@@ -61,11 +36,11 @@ fn who_falls_silent_is_fenced_and_reported_until_somebody_knows() {
 
 #[test]
 fn who_was_fenced_and_lives_can_do_nothing_any_more() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let (mut a, mut b) = (Member::join(data, A).unwrap(), Member::join(data, B).unwrap());
     b.write(data, &[ceiling(7, 40)]).unwrap();
     let ended = beats(&mut a, data, SILENT + 1);
-    let fenced = |b: &mut Member, data: &mut Data, when: &str| {
+    let fenced = |b: &mut Member, data: &mut Local, when: &str| {
         assert_eq!(b.write(data, &[ceiling(7, 50)]), Err(Fenced), "{when}");
         assert_eq!(b.write(data, &[ceiling(9, 1)]), Err(Fenced), "{when}");
         assert_eq!(b.beat(data), Err(Fenced), "{when}");
@@ -83,7 +58,7 @@ fn who_was_fenced_and_lives_can_do_nothing_any_more() {
 
 #[test]
 fn a_process_that_was_stopped_fences_nobody() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let (mut a, mut b) = (Member::join(data, A).unwrap(), Member::join(data, B).unwrap());
     for _ in 0..100 {
         assert_eq!(beats(&mut a, data, SILENT), [], "however long that took");
@@ -93,7 +68,7 @@ fn a_process_that_was_stopped_fences_nobody() {
 
 #[test]
 fn of_several_that_watch_one_reports() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let mut watching: Vec<_> = (10..14).map(|nonce| Member::join(data, [nonce; 16]).unwrap()).collect();
     Member::join(data, B).unwrap();
     let ended: usize =
@@ -103,7 +78,7 @@ fn of_several_that_watch_one_reports() {
 
 #[test]
 fn a_page_that_is_full_tells_whose_ceiling_went() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let (mut a, b) = (Member::join(data, A).unwrap(), Member::join(data, B).unwrap());
     let accounts: Vec<u64> = (0..=ENTRIES as u64).map(|step| 3 + step * PAGES).collect();
     let gone: Vec<u64> = accounts.iter().flat_map(|account| b.write(data, &[ceiling(*account, 1)]).unwrap()).collect();
@@ -114,7 +89,7 @@ fn a_page_that_is_full_tells_whose_ceiling_went() {
 
 #[test]
 fn there_are_places_for_so_many_and_who_leaves_gives_its_own() {
-    let data = &mut Data::default();
+    let data = &mut Local::default();
     let nonce = |number: u64| u128::from(number).to_le_bytes();
     let mut all: Vec<_> = (0..SEATS).map(|number| Member::join(data, nonce(number)).unwrap()).collect();
     assert!(Member::join(data, nonce(SEATS)).is_none());

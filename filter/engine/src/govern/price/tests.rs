@@ -156,9 +156,10 @@ fn every_service_has_its_list() {
 fn the_worst_case_takes_the_dearest_rate_that_can_be_reached() {
     let size = Size { input_worst: Some(100_000), output_worst: Some(1_000), ..Size::default() };
     assert_eq!(worst_cost(&rates(), &size, STANDARD), Some((375_000 + 15_000) * 1000));
-    assert_eq!(input_cost(&rates(), &size, STANDARD), Some(375_000 * 1000));
-    let kept = Size { long_cache: true, ..size };
-    assert_eq!(input_cost(&rates(), &kept, STANDARD), Some(600_000 * 1000));
+    let prompt = Size { output_worst: Some(0), ..size };
+    assert_eq!(worst_cost(&rates(), &prompt, STANDARD), Some(375_000 * 1000));
+    let kept = Size { long_cache: true, ..prompt };
+    assert_eq!(worst_cost(&rates(), &kept, STANDARD), Some(600_000 * 1000));
     let long = Size { input_worst: Some(300_000), ..size };
     assert_eq!(worst_cost(&rates(), &long, STANDARD), Some((1_800_000 + 22_500) * 1000));
     // Longer prompts for less: the bound is at the end of the dear ones.
@@ -175,7 +176,7 @@ fn without_a_bound_there_is_no_worst_case() {
     let size = Size { input_worst: Some(1), output_worst: Some(1), ..Size::default() };
     assert!(worst_cost(&rates(), &Size { input_worst: None, ..size }, STANDARD).is_none());
     assert!(worst_cost(&rates(), &Size { output_worst: None, ..size }, STANDARD).is_none());
-    assert!(input_cost(&rates(), &Size { output_worst: None, ..size }, STANDARD).is_some());
+    assert!(worst_cost(&rates(), &Size { output_worst: Some(0), ..size }, STANDARD).is_some());
     assert!(worst_cost(&rates(), &size, Service { class: Class::Unknown, ..STANDARD }).is_none());
     assert!(worst_cost(&Rates::default(), &size, STANDARD).is_none(), "no rates are not a price of zero");
 }

@@ -110,7 +110,7 @@ fn the_member_in_the_way_is_named_and_counts_where_it_is_told() {
     ] {
         let body = agent(member);
         let shape = Shape::of(&scan(body.as_bytes()).unwrap(), body.as_bytes());
-        let at = |same| shape.told(same).at(Some(&known()));
+        let at = |same| shape.towards(same).at(Some(&known()));
         assert_eq!((at(true).input_worst, at(true).way), (None, way), "{member}");
         assert_eq!(at(false).input_worst.is_some(), abroad, "{member}");
         assert_eq!(at(false).media, !abroad, "{member}");

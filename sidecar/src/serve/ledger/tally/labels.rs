@@ -1,6 +1,6 @@
 //! Which names are labels: all of the configuration, and some of those that clients bring.
 //!
-//! A model's name is the client's, so its places are shared out by tenant: each has [`QUOTA`] at most, and where all are
+//! A model's name is the client's, so its places are shared out by tenant. Each has [`QUOTA`] at most. Where all are
 //! taken, whoever has fewer takes one from whoever has most. So ten thousand names of one tenant are twenty labels and
 //! `other`, and the next tenant's model has a label of its own.
 //!
